@@ -1,0 +1,139 @@
+// What an agent is to Towpath: how it is found, started, read and judged. One file per agent implements this.
+import type { Outcome, Seniority, Tokens } from '../task/terms.ts';
+
+/** What happened inside a run, one step at a time; `content` is text for people, the rest is for machines. */
+export type AgentEvent =
+  | { type: 'session'; session: string; model?: string }
+  | { type: 'log'; content: string }
+  | { type: 'agent_thought'; content: string }
+  | { type: 'tool_call'; id?: string; name: string; content: string }
+  | { type: 'tool_result'; id?: string; content: string; is_error?: boolean }
+  | { type: 'question'; content: string }
+  | { type: 'error'; content: string; outcome?: Outcome; retry_at?: string }
+  | { type: 'result'; content: string; success: boolean };
+
+/** What one run is asked to do. The JSON form of this (with `version: 1`) is what `command` agents read on stdin. */
+export interface AgentRequest {
+  task_id: string;
+  attempt: number;
+  prompt: string;
+  system_prompt: string;
+  /** null: the agent's own default. */
+  model: string | null;
+  /** The absolute path that the agent works in; also its cwd. */
+  worktree: string;
+  /** A session to go on with, or null for a new one. */
+  session: string | null;
+  /** The id that a new session shall get, where the agent lets us choose: a UUID. */
+  new_session: string;
+  timeout_s: number;
+  mcp: unknown;
+  skills: string[];
+  max_turns: number | null;
+  budget_usd: number | null;
+  /** The task's own markdown, for agents that run it as it stands (shell). */
+  body: string;
+  /** A private folder of this run, for files that the agent needs. */
+  run_dir: string;
+}
+
+/** Settings of one agent: `agents.<name>` in towpath.yaml, checked, with defaults. */
+export interface AgentSettings {
+  command?: string[];
+  args: string[];
+  /** Names to let through, or values to set. */
+  env: Record<string, string | true>;
+  models: Partial<Record<Seniority, string>>;
+  permissions: 'full' | 'edits' | 'read';
+  wrap: string[];
+  input: 'json' | 'prompt';
+  limits: 'on' | 'off';
+}
+
+/** A program to start: an argv (never a shell string), the text for its stdin, and variables on top of the allowed ones. */
+export interface Launch {
+  argv: string[];
+  stdin: string;
+  env: Record<string, string>;
+}
+
+/** How the process ended. `code` is null when it died by a signal; `stderr` is the tail, at most 64 KiB. */
+export interface RunEnd {
+  code: number | null;
+  signal: string | null;
+  stderr: string;
+  /** The tail of stdout, at most 64 KiB. */
+  stdout: string;
+}
+
+export interface Usage extends Tokens {
+  /** null: the agent does not tell. */
+  cost_usd: number | null;
+}
+
+/** What a run came to, before git and the checks have their say. */
+export interface Verdict {
+  outcome: Outcome;
+  /** For people; empty when all is well. */
+  reason: string;
+  /** The agent's final text. */
+  output: string;
+  session: string | null;
+  /** The model that really answered, when told. */
+  model: string | null;
+  usage: Usage;
+  artifacts: string[];
+  outputs: Record<string, unknown>;
+  question: string | null;
+  /** ISO time from which a try makes sense again (rate limits, try later). */
+  retry_at: string | null;
+}
+
+/** Reads one run's stdout as it grows, then judges its end. A fresh one per run; it keeps no more than it needs. */
+export interface Reader {
+  /** One line without its newline; never throws, whatever the line holds. */
+  line(text: string): AgentEvent[];
+  conclude(end: RunEnd): Verdict;
+  /** Tool calls that have no result yet: the agent is at work though it is silent. */
+  readonly openTools: number;
+  /** True when a final answer was seen and the process only has to leave. */
+  readonly finished: boolean;
+}
+
+/** What can be told of an agent without spending anything. */
+export interface Probe {
+  installed: boolean;
+  path: string | null;
+  version: string | null;
+  /** Installed and able to work, as far as can be seen for free. */
+  ready: boolean;
+  /** Why not ready, and what to do about it. */
+  why: string | null;
+}
+
+export interface Capabilities {
+  /** A run can be gone on with by its session id. */
+  resume: boolean;
+  /** We choose the session id, so that it is known before the first event. */
+  chooses_session: boolean;
+  tells_cost: boolean;
+  structured_output: boolean;
+  mcp: boolean;
+}
+
+export interface Agent {
+  readonly name: string;
+  /** Variables of the environment that it may see beside the common ones: its keys and its base URLs. */
+  readonly env: readonly string[];
+  /** The default mapping of seniority to a model; empty when the agent takes no model. */
+  readonly models: Partial<Record<Seniority, string>>;
+  getCapabilities(): Capabilities;
+  /** Problems of its settings, one line each; none when they are fine. */
+  validateConfig(settings: AgentSettings): string[];
+  /** Looks for it; spends nothing, and answers within 5 s. */
+  probe(settings: AgentSettings, env: NodeJS.ProcessEnv): Promise<Probe>;
+  launch(request: AgentRequest, settings: AgentSettings): Launch;
+  reader(): Reader;
+}
+
+export const NO_USAGE: Usage = { input: 0, output: 0, cache_read: 0, cache_write: 0, cost_usd: null };

@@ -1,0 +1,104 @@
+// The one map of what happens: log, ledger, stream, notify hooks and the terminal are mere listeners of it.
+import { EventEmitter } from 'node:events';
+import { now } from './clock.ts';
+import type { Outcome, Queue } from './task/terms.ts';
+
+/** One sentence an event. `task` is always the id. Every member is data, safe to log: no prompt, no secret. */
+export interface EventMap {
+  /** The daemon took the workspace. */
+  daemon_started: { pid: number; version: string };
+  /** The daemon let go of the workspace. */
+  daemon_stopped: { reason: string };
+  /** Claiming stopped for a fault of the machine or by an operator, and why. */
+  claiming_paused: { reason: string };
+  claiming_resumed: Record<string, never>;
+  /** A task file was seen for the first time. */
+  task_seen: { task: string; queue: Queue; title: string };
+  /** A task went from one queue to another. */
+  transition: {
+    task: string;
+    from: Queue | null;
+    to: Queue;
+    outcome?: Outcome | undefined;
+    reason?: string | undefined;
+  };
+  /** A run began: the agent is about to be started. */
+  attempt_started: {
+    task: string;
+    attempt: number;
+    agent: string;
+    model: string | null;
+    role: string;
+    branch: string | null;
+    resumed: boolean;
+  };
+  /** A run ended, with what it used. Durations in ms; cost null when not told. */
+  attempt_finished: {
+    task: string;
+    attempt: number;
+    outcome: Outcome;
+    reason: string;
+    agent: string;
+    model: string | null;
+    role: string;
+    duration_ms: number;
+    input: number;
+    output: number;
+    cache_read: number;
+    cache_write: number;
+    cost_usd: number | null;
+  };
+  /** A line of what an agent does, for people; not kept in the ledger (the run's folder has all of it). */
+  agent_output: { task: string; attempt: number; kind: string; text: string };
+  /** A hook ran. */
+  hook_finished: {
+    task: string | null;
+    event: string;
+    hook: string;
+    ok: boolean;
+    decision: string;
+    reason: string;
+    duration_ms: number;
+  };
+  /** A line that a hook printed. */
+  hook_output: { task: string | null; event: string; hook: string; text: string };
+  /** A check ran in a task's worktree. */
+  check_finished: {
+    task: string;
+    attempt: number;
+    command: string;
+    code: number | null;
+    ok: boolean;
+    duration_ms: number;
+    tree: string | null;
+  };
+  /** A failed hook asks the operator. */
+  operator_asked: { task: string; event: string; reason: string };
+  /** Something odd that a person should know of, without a change of state. */
+  warning: { task?: string; message: string };
+}
+
+export type EventName = keyof EventMap;
+export type TowpathEvent = { [K in EventName]: { at: string; event: K } & EventMap[K] }[EventName];
+
+/** Emits and subscribes; a listener that throws never stops the one who emitted. */
+export class Events {
+  #emitter = new EventEmitter({ captureRejections: false }).setMaxListeners(50);
+
+  emit<K extends EventName>(event: K, data: EventMap[K]): void {
+    const record = { at: now(), event, ...data } as TowpathEvent;
+    for (const listener of this.#emitter.listeners('event')) {
+      try {
+        (listener as (e: TowpathEvent) => void)(record);
+      } catch (thrown) {
+        process.emitWarning(`a listener of "${event}" failed: ${String(thrown)}`);
+      }
+    }
+  }
+
+  /** Returns the function that ends the subscription. */
+  on(listener: (event: TowpathEvent) => void): () => void {
+    this.#emitter.on('event', listener);
+    return () => void this.#emitter.off('event', listener);
+  }
+}
