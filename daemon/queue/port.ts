@@ -1,7 +1,7 @@
 // What a queue does, whichever engine holds the tasks. At-least-once: a claim is exclusive while its lock lives, every
 // claim has a rising epoch, a result that carries an older epoch is refused, and settling twice is settling once.
 import type { Identity } from '../process/identity.ts';
-import type { Queue, State, TaskJson, TaskSpec } from '../task/terms.ts';
+import type { Queue, State, StateChange, TaskJson, TaskSpec } from '../task/terms.ts';
 
 /** A task as the daemon works with it. */
 export interface Task {
@@ -61,7 +61,7 @@ export interface Leftover {
 /** Where a settled task goes, and what is written down with it. Members of `state` replace; undefined removes. */
 export interface Settlement {
   to: Queue;
-  state: Partial<State>;
+  state: StateChange;
 }
 
 export interface Submission {

@@ -51,7 +51,7 @@ export interface Feedback {
 }
 
 /** What a blocked task waits for. `operator` waits for `resolve` or `retry`, `paused` for `resume`. */
-export type WaitsFor = 'dependencies' | 'answer' | 'operator' | 'hook' | 'paused';
+export type WaitsFor = 'dependencies' | 'answer' | 'operator' | 'hook' | 'paused' | 'review';
 
 /** The user's frontmatter after checking: defaults that need no settings are filled in, the others stay undefined. */
 export interface TaskSpec {
@@ -120,8 +120,6 @@ export interface State {
   last_tree?: string;
   /** What an operator decided about a failed hook: carried out at the next run, then dropped. */
   resolved?: { event: string; decision: 'retry' | 'skip' };
-  /** `accept` by a person: the gate lets it pass. */
-  accepted?: boolean;
   result?: unknown;
   cost_usd?: number;
   tokens?: Tokens;
@@ -131,6 +129,9 @@ export interface State {
   /** The front matter could not be read, so this block was put before the untouched file. */
   wrapped?: boolean;
 }
+
+/** A change of state: undefined removes a member. */
+export type StateChange = { [K in keyof State]?: State[K] | undefined };
 
 /** A task as JSON: `show --json`, `list --json`, API, hooks. `data` is the user's frontmatter. */
 export interface TaskJson {

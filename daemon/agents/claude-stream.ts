@@ -1,0 +1,305 @@
+// Reads the stream-json output of Claude Code line by line and judges the end of the run.
+import type { Outcome } from '../task/terms.ts';
+import { outcomeOf, resetTime, resetTimeInText } from './claude-verdict.ts';
+import { type AgentEvent, NO_USAGE, type Reader, type RunEnd, type Usage, type Verdict } from './port.ts';
+
+type Json = Record<string, unknown>;
+
+/** Bounds of what is kept or passed on: an event for people, one summary, the final text. */
+const EVENT = 16_384;
+const SUMMARY = 300;
+const OUTPUT = 1_048_576;
+const MAX_OPEN = 1000;
+
+const AUTH_HELP = 'run "claude" and log in, or set ANTHROPIC_API_KEY';
+
+const isJson = (value: unknown): value is Json => typeof value === 'object' && value !== null && !Array.isArray(value);
+const str = (value: unknown): string | null => (typeof value === 'string' && value !== '' ? value : null);
+const num = (value: unknown): number => (typeof value === 'number' && Number.isFinite(value) ? value : 0);
+const list = (value: unknown): Json[] => (Array.isArray(value) ? value.filter(isJson) : []);
+const clip = (text: string, max: number): string => (text.length > max ? `${text.slice(0, max - 2)} …` : text);
+const oneLine = (text: string, max = 500): string => clip(text.replace(/\s+/g, ' ').trim(), max);
+const log = (content: string): AgentEvent => ({ type: 'log', content: clip(content, EVENT) });
+
+export class ClaudeReader implements Reader {
+  #session: string | null = null;
+  #began = false;
+  #model: string | null = null;
+  #keyless = false;
+  #open = new Set<string>();
+  /** The last result, as long as no new turn began after it. */
+  #result: Json | null = null;
+  #lastText = '';
+  /** The CLI's own kind of error, from the message that it writes in the model's place. */
+  #kind: string | null = null;
+  #limit: { rejected: boolean; resets: string | null } = { rejected: false, resets: null };
+  #counted: Usage = { ...NO_USAGE };
+  /** Tokens of calls that no result has counted yet: all there is when a run is cut short. */
+  #uncounted: Usage = { ...NO_USAGE };
+  #lastMessage = '';
+
+  get openTools(): number {
+    return this.#open.size;
+  }
+
+  get finished(): boolean {
+    return this.#result !== null;
+  }
+
+  line(text: string): AgentEvent[] {
+    if (text.trim() === '') return [];
+    try {
+      const event: unknown = JSON.parse(text);
+      return isJson(event) ? this.#event(event) : [log(text)];
+    } catch {
+      return [log(text)];
+    }
+  }
+
+  #event(event: Json): AgentEvent[] {
+    switch (event['type']) {
+      case 'system':
+        return this.#system(event);
+      case 'assistant':
+        return this.#assistant(event);
+      case 'user':
+        return this.#user(event);
+      case 'rate_limit_event':
+        return this.#rateLimit(event);
+      case 'result':
+        return this.#ended(event);
+      default:
+        return [];
+    }
+  }
+
+  #system(event: Json): AgentEvent[] {
+    switch (event['subtype']) {
+      case 'init': {
+        this.#began = true;
+        this.#result = null;
+        this.#keyless = event['apiKeySource'] === 'none';
+        const events = this.#named(event);
+        for (const server of list(event['mcp_servers']))
+          if (server['status'] === 'failed') events.push(log(`MCP server ${str(server['name']) ?? '?'} did not start`));
+        return events;
+      }
+      case 'api_retry': {
+        const why = [event['error_status'], event['error']].filter((part) => part !== null && part !== undefined);
+        const wait = (num(event['retry_delay_ms']) / 1000).toFixed(1);
+        return [
+          log(`model call failed (${why.join(' ')}), try ${event['attempt']} of ${event['max_retries']} in ${wait}s`),
+        ];
+      }
+      case 'status':
+        if (event['status'] === 'compacting') return [log('compacting the conversation')];
+        return str(event['compact_error']) ? [log(`compacting failed: ${event['compact_error']}`)] : [];
+      case 'model_fallback':
+      case 'informational':
+        return str(event['content']) ? [log(oneLine(String(event['content'])))] : [];
+      case 'permission_denied':
+        return [log(oneLine(`denied: ${event['tool_name']}: ${str(event['message']) ?? ''}`))];
+      default:
+        return [];
+    }
+  }
+
+  /** The session event, once for each id. */
+  #named(event: Json): AgentEvent[] {
+    const session = str(event['session_id']);
+    if (!session || session === this.#session) return [];
+    this.#session = session;
+    const model = str(event['model']);
+    return [{ type: 'session', session, ...(model ? { model } : {}) }];
+  }
+
+  #assistant(event: Json): AgentEvent[] {
+    const message = isJson(event['message']) ? event['message'] : {};
+    const blocks = list(message['content']);
+    const kind = str(event['error']);
+    if (kind || event['is_api_error_message'] === true || message['model'] === '<synthetic>') {
+      this.#kind = kind;
+      const content = blocks.map((block) => str(block['text']) ?? '').join('\n');
+      return content ? [{ type: 'error', content: clip(content, EVENT) }] : [];
+    }
+    this.#result = null;
+    this.#kind = null;
+    const main = event['parent_tool_use_id'] === null || event['parent_tool_use_id'] === undefined;
+    if (main) this.#model = str(message['model']) ?? this.#model;
+    this.#count(message);
+    const events: AgentEvent[] = [];
+    for (const block of blocks) {
+      const text = block['type'] === 'text' ? str(block['text']) : null;
+      if (text) {
+        if (main) this.#lastText = clip(text, OUTPUT);
+        events.push({ type: 'agent_thought', content: clip(text, EVENT) });
+      }
+      if (block['type'] === 'tool_use') {
+        const id = str(block['id']);
+        if (id && this.#open.size < MAX_OPEN) this.#open.add(id);
+        const name = str(block['name']) ?? '?';
+        events.push({ type: 'tool_call', ...(id ? { id } : {}), name, content: summary(block['input']) });
+      }
+    }
+    return events;
+  }
+
+  /** One message comes in several events, each with the same usage. */
+  #count(message: Json): void {
+    const id = str(message['id']) ?? '';
+    if (id !== '' && id === this.#lastMessage) return;
+    this.#lastMessage = id;
+    if (isJson(message['usage'])) this.#uncounted = plus(this.#uncounted, snakeUsage(message['usage']));
+  }
+
+  #user(event: Json): AgentEvent[] {
+    const message = isJson(event['message']) ? event['message'] : {};
+    const events: AgentEvent[] = [];
+    for (const block of list(message['content'])) {
+      if (block['type'] === 'tool_result') {
+        const id = str(block['tool_use_id']);
+        if (id) this.#open.delete(id);
+        const failed = block['is_error'] === true;
+        const content = clip(textOf(block['content']), EVENT);
+        events.push({ type: 'tool_result', ...(id ? { id } : {}), content, ...(failed ? { is_error: true } : {}) });
+      } else if (str(block['text'])) events.push(log(oneLine(String(block['text']))));
+    }
+    return events;
+  }
+
+  #rateLimit(event: Json): AgentEvent[] {
+    const info = isJson(event['rate_limit_info']) ? event['rate_limit_info'] : {};
+    const rejected = info['status'] === 'rejected';
+    const resets = resetTime(info['resetsAt']);
+    this.#limit = { rejected, resets };
+    if (info['status'] === 'allowed') return [];
+    const window = str(info['rateLimitType']) ?? 'account';
+    return [log(`${window} limit ${rejected ? 'reached' : 'is near'}${resets ? `, resets ${resets}` : ''}`)];
+  }
+
+  #ended(event: Json): AgentEvent[] {
+    this.#result = event;
+    this.#open.clear();
+    this.#counted = this.#total(event);
+    this.#uncounted = { ...NO_USAGE };
+    const events = this.#began ? this.#named(event) : [];
+    for (const denial of list(event['permission_denials']).slice(0, 20))
+      events.push(log(`denied: ${str(denial['tool_name']) ?? '?'}: ${summary(denial['tool_input'])}`));
+    const success = event['is_error'] === false;
+    events.push({ type: 'result', content: clip(finalText(event), EVENT), success });
+    return events;
+  }
+
+  /** The usage up to this result. A resumed session's totals are the whole session's, so the per-run form is preferred. */
+  #total(event: Json): Usage {
+    const since = event['model_usage_since_last_result'];
+    if (isJson(since)) return Object.values(since).filter(isJson).map(camelUsage).reduce(plus, this.#counted);
+    const tokens = plus(this.#counted, snakeUsage(isJson(event['usage']) ? event['usage'] : {}));
+    return { ...tokens, cost_usd: typeof event['total_cost_usd'] === 'number' ? event['total_cost_usd'] : null };
+  }
+
+  conclude(end: RunEnd): Verdict {
+    const result = this.#result;
+    const ok = result !== null && result['is_error'] === false && end.code === 0;
+    const outcome = ok ? 'ok' : this.#outcome();
+    const text = result ? finalText(result) : '';
+    const limited = outcome === 'rate_limited';
+    return {
+      outcome,
+      reason: ok ? '' : oneLine(this.#reason(end, outcome)),
+      output: result && str(result['result']) ? clip(String(result['result']), OUTPUT) : this.#lastText,
+      // A run that never began left no session to go on with, whatever id its result carries.
+      session: this.#began ? this.#session : null,
+      model: this.#model,
+      usage: plus(this.#counted, this.#uncounted),
+      artifacts: [],
+      outputs: result && isJson(result['structured_output']) ? result['structured_output'] : {},
+      question: null,
+      retry_at: limited ? (this.#limit.resets ?? resetTimeInText(text || this.#lastText, Date.now())) : null,
+    };
+  }
+
+  #outcome(): Outcome {
+    const result = this.#result;
+    // A result that says success, then a bad exit: nothing in the stream explains it.
+    if (result?.['is_error'] === false) return 'failed';
+    if (!result) return this.#limit.rejected ? 'rate_limited' : 'failed';
+    return outcomeOf({
+      subtype: str(result['subtype']),
+      terminal_reason: str(result['terminal_reason']),
+      status: typeof result['api_error_status'] === 'number' ? result['api_error_status'] : null,
+      type: str(result['api_error_type']),
+      kind: this.#kind,
+      rejected: this.#limit.rejected,
+      keyless: this.#keyless,
+    });
+  }
+
+  #reason(end: RunEnd, outcome: Outcome): string {
+    const how = end.signal ? `signal ${end.signal}` : `exit ${end.code ?? 'unknown'}`;
+    const tail = end.stderr.trim().split('\n').at(-1)?.trim();
+    if (!this.#result) return `claude ended without a result (${how})${tail ? `: ${clip(tail, 350)}` : ''}`;
+    if (this.#result['is_error'] === false) return `claude gave a result and then ended badly (${how})`;
+    const text = clip(oneLine(finalText(this.#result)), 350) || `no reason given (${how})`;
+    return outcome === 'auth' ? `claude cannot log in: ${text}: ${AUTH_HELP}` : `claude: ${text}`;
+  }
+}
+
+/** The final text of a result, or its errors. */
+function finalText(result: Json): string {
+  const text = str(result['result']);
+  if (text) return text;
+  const errors = Array.isArray(result['errors']) ? result['errors'].filter((e) => typeof e === 'string') : [];
+  return errors.join('; ') || str(result['terminal_reason']) || str(result['subtype']) || '';
+}
+
+/** What a tool is asked to do, in a line: the command, the file, the pattern; else the input itself. */
+function summary(input: unknown): string {
+  if (!isJson(input)) return '';
+  for (const key of [
+    'command',
+    'file_path',
+    'notebook_path',
+    'pattern',
+    'url',
+    'query',
+    'description',
+    'skill',
+    'path',
+  ])
+    if (str(input[key])) return oneLine(String(input[key]), SUMMARY);
+  return oneLine(JSON.stringify(input), SUMMARY);
+}
+
+function textOf(content: unknown): string {
+  if (typeof content === 'string') return content;
+  return list(content)
+    .map((block) => str(block['text']) ?? `[${str(block['type']) ?? 'block'}]`)
+    .join('\n');
+}
+
+const snakeUsage = (usage: Json): Usage => ({
+  input: num(usage['input_tokens']),
+  output: num(usage['output_tokens']),
+  cache_read: num(usage['cache_read_input_tokens']),
+  cache_write: num(usage['cache_creation_input_tokens']),
+  cost_usd: null,
+});
+
+const camelUsage = (usage: Json): Usage => ({
+  input: num(usage['inputTokens']),
+  output: num(usage['outputTokens']),
+  cache_read: num(usage['cacheReadInputTokens']),
+  cache_write: num(usage['cacheCreationInputTokens']),
+  cost_usd: num(usage['costUSD']),
+});
+
+function plus(a: Usage, b: Usage): Usage {
+  return {
+    input: a.input + b.input,
+    output: a.output + b.output,
+    cache_read: a.cache_read + b.cache_read,
+    cache_write: a.cache_write + b.cache_write,
+    cost_usd: a.cost_usd === null && b.cost_usd === null ? null : (a.cost_usd ?? 0) + (b.cost_usd ?? 0),
+  };
+}

@@ -1,0 +1,62 @@
+// Any executable of the user's as an agent: the request on stdin (JSON or the bare prompt), NDJSON events on stdout, an exit code.
+import { accessSync, constants } from 'node:fs';
+import { delimiter, isAbsolute, join } from 'node:path';
+import type { Agent, AgentRequest, AgentSettings } from './port.ts';
+import { StreamReader } from './stream.ts';
+
+/** The request as `command` agents read it: version 1 of the contract. */
+export function requestJson(request: AgentRequest): string {
+  const { body: _body, run_dir: _dir, new_session: _new, budget_usd: _budget, max_turns: _turns, ...rest } = request;
+  return `${JSON.stringify({ version: 1, ...rest })}\n`;
+}
+
+/** Where a program lies: a path as it is, a name on PATH; null when it cannot be run. */
+export function findProgram(program: string, env: NodeJS.ProcessEnv): string | null {
+  const candidates = program.includes('/')
+    ? [program]
+    : (env['PATH'] ?? '').split(delimiter).map((dir) => join(dir, program));
+  for (const path of candidates)
+    try {
+      accessSync(path, constants.X_OK);
+      return path;
+    } catch {
+      // Not there, or not to be run.
+    }
+  return null;
+}
+
+/** The agent that a name in `agents:` with a `command` stands for. */
+export function commandAgent(name: string): Agent {
+  return {
+    name,
+    env: [],
+    models: {},
+    getCapabilities: () => ({
+      resume: true,
+      chooses_session: false,
+      tells_cost: true,
+      structured_output: false,
+      mcp: false,
+    }),
+    validateConfig: (settings) =>
+      !settings.command ? [`agents.${name}.command: name the program, e.g. [./mybot, --fast]`] : [],
+    probe: async (settings, env) => {
+      const path = settings.command ? findProgram(settings.command[0]!, env) : null;
+      const why = path ? null : `${settings.command?.[0] ?? name} is not there or not executable`;
+      return { installed: path !== null, path, version: null, ready: path !== null, why };
+    },
+    launch: (request, settings) => ({
+      argv: [...settings.wrap, ...(settings.command ?? []), ...settings.args],
+      stdin: settings.input === 'prompt' ? request.prompt : requestJson(request),
+      env: {},
+    }),
+    reader: () => new StreamReader(),
+  };
+}
+
+/** A relative program with a slash means below the workspace; a bare name is looked up on PATH. */
+export function resolveCommand(settings: AgentSettings, root: string): AgentSettings {
+  const [program, ...rest] = settings.command ?? [];
+  if (!program?.includes('/') || isAbsolute(program)) return settings;
+  return { ...settings, command: [join(root, program), ...rest] };
+}

@@ -1,0 +1,79 @@
+// Which agents there are: the built-in ones and the user's commands, each with its settings.
+import { agentSettings, type Settings } from '../config.ts';
+import { TowpathError } from '../errors.ts';
+import type { Workspace } from '../paths.ts';
+import { claude } from './claude.ts';
+import { commandAgent, resolveCommand } from './command.ts';
+import type { Agent, AgentSettings, Probe } from './port.ts';
+import { shell } from './shell.ts';
+
+const BUILT_IN: readonly Agent[] = [claude, shell];
+/** What `agent: auto` tries, in this order. */
+const AUTO: readonly string[] = ['claude'];
+/** How long what a probe said is believed, ms. */
+const PROBE_MS = 60_000;
+
+export interface Chosen {
+  agent: Agent;
+  settings: AgentSettings;
+}
+
+export class AgentRegistry {
+  readonly #settings: Settings;
+  readonly #workspace: Workspace;
+  #auto: { at: number; name: string | null; why: string } = { at: 0, name: null, why: 'no agent was looked for yet' };
+
+  constructor(settings: Settings, workspace: Workspace) {
+    this.#settings = settings;
+    this.#workspace = workspace;
+  }
+
+  names(): string[] {
+    const own = Object.entries(this.#settings.agents).flatMap(([name, one]) => (one.command ? [name] : []));
+    return [...new Set([...BUILT_IN.map((agent) => agent.name), ...own])];
+  }
+
+  known(name: string): boolean {
+    return name === 'auto' || this.names().includes(name);
+  }
+
+  /** An agent by name. Throws `agent` when there is none, or when its settings are wrong. */
+  get(name: string): Chosen {
+    if (!this.names().includes(name))
+      throw new TowpathError(
+        'agent',
+        `agent "${name}" does not exist`,
+        `name one of ${this.names().join(', ')}, or write agents.${name}.command`,
+      );
+    const agent = BUILT_IN.find((one) => one.name === name) ?? commandAgent(name);
+    const settings = resolveCommand(agentSettings(this.#settings, name), this.#workspace.root);
+    const [problem] = agent.validateConfig(settings);
+    if (problem) throw new TowpathError('bad_settings', problem);
+    return { agent, settings };
+  }
+
+  probe(name: string): Promise<Probe> {
+    const { agent, settings } = this.get(name);
+    return agent.probe(settings, process.env);
+  }
+
+  /** What `auto` stands for just now; name is null when no agent can work, and `why` says so. */
+  get auto(): { name: string | null; why: string } {
+    return this.#auto;
+  }
+
+  /** Looks for the agent that `auto` means, at most once a minute. */
+  async findAuto(): Promise<void> {
+    if (Date.now() - this.#auto.at < PROBE_MS) return;
+    const whys: string[] = [];
+    for (const name of AUTO) {
+      const probe = await this.probe(name);
+      if (probe.ready) {
+        this.#auto = { at: Date.now(), name, why: '' };
+        return;
+      }
+      whys.push(`${name}: ${probe.why ?? 'not ready'}`);
+    }
+    this.#auto = { at: Date.now(), name: null, why: `no agent is able to work (${whys.join('; ')})` };
+  }
+}

@@ -1,0 +1,172 @@
+// One run of an agent: starts it under the shim (or finds it again), reads its output, watches over it, judges its end.
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { endTree } from '../process/end.ts';
+import { isAlive } from '../process/identity.ts';
+import { follow, tailOf } from '../process/lines.ts';
+import { startShim, waitForExit } from '../process/shim.ts';
+import type { AgentProcess } from '../queue/port.ts';
+import type { Agent, AgentEvent, AgentRequest, AgentSettings, RunEnd, Verdict } from './port.ts';
+import { type Health, Watchdog } from './watchdog.ts';
+
+/** How often a running agent's output is read, ms. */
+const POLL_MS = 250;
+/** How long a process may linger after its final answer, ms. */
+const LINGER_MS = 10_000;
+const TAIL_BYTES = 64 * 1024;
+
+export interface RunOptions {
+  agent: Agent;
+  settings: AgentSettings;
+  request: AgentRequest;
+  /** The whole environment of the agent. It carries the marker below. */
+  env: Record<string, string>;
+  /** TOWPATH_RUN of this run, by which its processes are known. */
+  marker: string;
+  timeouts: { total_ms: number; stuck_ms: number; first_output_ms: number };
+  /** When the run began: now, or earlier when it is found again. */
+  started_at: number;
+  /** A run that an earlier daemon started. */
+  attach?: AgentProcess;
+  onStart?: (process: AgentProcess) => void;
+  onEvent?: (event: AgentEvent) => void;
+  /** Its reason is `cancelled` or anything else the caller understands. */
+  signal?: AbortSignal;
+}
+
+export interface RunReport {
+  verdict: Verdict;
+  end: RunEnd;
+  /** Whether we ended it, and why. */
+  ended: 'timeout' | 'stuck' | 'aborted' | null;
+  /** The process is gone and nobody kept its exit code: the machine stopped, or shim and agent were killed. */
+  lost: boolean;
+  duration_ms: number;
+  health: Health;
+}
+
+/** Runs an agent to its end. Never rejects for what the agent does; a program that cannot be started is a `failed` verdict. */
+export async function runAgent(options: RunOptions): Promise<RunReport> {
+  const { agent, request, settings } = options;
+  const dir = request.run_dir;
+  const reader = agent.reader();
+  const stdout = join(dir, 'stdout');
+  let process = options.attach;
+  if (!process) {
+    mkdirSync(dir, { recursive: true, mode: 0o700 });
+    const launch = agent.launch(request, settings);
+    const stdin = join(dir, 'stdin');
+    writeFileSync(stdin, launch.stdin, { mode: 0o600 });
+    const env = { ...launch.env, ...options.env };
+    const started = await startShim({ runDir: dir, argv: launch.argv, cwd: request.worktree, env, stdin });
+    process = {
+      ...(started.agent ?? started.shim),
+      name: agent.name,
+      session: request.session ?? (agent.getCapabilities().chooses_session ? request.new_session : null),
+      shim: started.shim,
+    };
+    options.onStart?.(process);
+  }
+  const output = follow(stdout, {
+    offset: 0,
+    onLine: (line) => {
+      for (const event of reader.line(line)) options.onEvent?.(event);
+    },
+  });
+  const watchdog = new Watchdog({
+    marker: options.marker,
+    root: process,
+    ...options.timeouts,
+    started_at: options.started_at,
+  });
+  let ended: RunReport['ended'] = null;
+  let lingering: number | null = null;
+  const stop = (why: NonNullable<RunReport['ended']> | null) => {
+    ended ??= why;
+    void endTree({ root: process, marker: options.marker });
+  };
+  const onAbort = () => stop('aborted');
+  options.signal?.addEventListener('abort', onAbort);
+  if (options.signal?.aborted) onAbort();
+  const tick = async () => {
+    const read = await output.poll();
+    if (ended) return;
+    if (reader.finished) {
+      lingering ??= Date.now();
+      if (Date.now() - lingering > LINGER_MS) stop(null);
+      return;
+    }
+    const verdict = watchdog.check(read > 0, reader.openTools);
+    if (verdict) stop(verdict);
+  };
+  let busy = Promise.resolve();
+  const timer = setInterval(() => {
+    busy = busy.then(tick);
+  }, POLL_MS);
+  const exit = await waitForExit({ runDir: dir, agent: process, ...(process.shim ? { shim: process.shim } : {}) });
+  clearInterval(timer);
+  options.signal?.removeEventListener('abort', onAbort);
+  await busy;
+  // What a tool left running in the background goes with its agent.
+  await endTree({ root: process, marker: options.marker });
+  await output.poll();
+  await output.end();
+  const code = lingering !== null && ended === null && exit.code === null ? 0 : exit.code;
+  const end: RunEnd = {
+    code,
+    signal: exit.signal,
+    stderr: tailOf(join(dir, 'stderr'), TAIL_BYTES),
+    stdout: tailOf(stdout, TAIL_BYTES),
+  };
+  return {
+    verdict: reader.conclude(end),
+    end,
+    ended,
+    lost: exit.lost,
+    duration_ms: Date.now() - options.started_at,
+    health: watchdog.health,
+  };
+}
+
+/** Whether the processes of a run that was found in a lock still live. */
+export const stillRuns = (process: AgentProcess): boolean =>
+  isAlive(process) || (process.shim !== undefined && isAlive(process.shim));
+
+/** What the older adapters promised: one call in, one answer out. */
+export interface Adapter {
+  execute(
+    request: AgentRequest,
+  ): Promise<{ success: boolean; output: string; error: string | null; duration_ms: number; artifacts: string[] }>;
+  validateConfig(): string[];
+  getCapabilities(): ReturnType<Agent['getCapabilities']>;
+}
+
+/** An agent with its settings as such an adapter. `env` is the whole environment that it gets. */
+export function adapter(agent: Agent, settings: AgentSettings, env: Record<string, string>): Adapter {
+  return {
+    validateConfig: () => agent.validateConfig(settings),
+    getCapabilities: () => agent.getCapabilities(),
+    execute: async (request) => {
+      const marker = `${request.task_id}/${request.attempt}/${request.new_session}`;
+      const total_ms = request.timeout_s * 1000;
+      const timeouts = { total_ms, stuck_ms: total_ms, first_output_ms: total_ms };
+      const report = await runAgent({
+        agent,
+        settings,
+        request,
+        marker,
+        timeouts,
+        started_at: Date.now(),
+        env: { ...env, TOWPATH_RUN: marker },
+      });
+      const success = report.verdict.outcome === 'ok' && report.ended === null;
+      return {
+        success,
+        output: report.verdict.output,
+        error: success ? null : report.verdict.reason || report.ended,
+        duration_ms: report.duration_ms,
+        artifacts: report.verdict.artifacts,
+      };
+    },
+  };
+}

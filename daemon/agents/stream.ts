@@ -1,0 +1,204 @@
+// Reads the NDJSON of agents that speak our own form: `command` agents, whatever they are written in.
+import { z } from 'zod';
+import { parseDuration } from '../clock.ts';
+import { OUTCOMES } from '../task/terms.ts';
+import { type AgentEvent, NO_USAGE, type Reader, type RunEnd, type Usage, type Verdict } from './port.ts';
+
+const text = z
+  .unknown()
+  .transform((value) => (typeof value === 'string' ? value : value === undefined ? '' : JSON.stringify(value)));
+const amount = z.number().nonnegative().optional();
+const usage = z.object({
+  input_tokens: amount,
+  output_tokens: amount,
+  cache_read_tokens: amount,
+  cache_write_tokens: amount,
+  cost_usd: amount,
+});
+const when = {
+  retry_after: z.union([z.string(), z.number()]).optional(),
+  resets_at: z.union([z.string(), z.number()]).optional(),
+};
+const event = z.discriminatedUnion('type', [
+  z.object({ type: z.literal('log'), content: text }),
+  z.object({ type: z.literal('agent_thought'), content: text }),
+  z.object({ type: z.literal('tool_call'), content: text, name: z.string().optional(), id: z.string().optional() }),
+  z.object({
+    type: z.literal('tool_result'),
+    content: text,
+    id: z.string().optional(),
+    is_error: z.boolean().optional(),
+  }),
+  z.object({ type: z.literal('question'), content: text }),
+  z.object({ type: z.literal('error'), content: text, outcome: z.enum(OUTCOMES).optional(), ...when }),
+  z.object({
+    type: z.literal('result'),
+    content: text,
+    success: z.boolean().optional(),
+    output: text.optional(),
+    artifacts: z.array(z.string()).optional(),
+    outputs: z.record(z.string(), z.unknown()).optional(),
+    usage: usage.optional(),
+    session: z.string().optional(),
+  }),
+]);
+
+/** What an agent may say of itself; the daemon alone decides the others. */
+const OWN_OUTCOMES = new Set([
+  'failed',
+  'transient',
+  'rate_limited',
+  'auth',
+  'billing',
+  'budget',
+  'needs_input',
+  'max_turns',
+  'context_exceeded',
+  'timeout',
+]);
+/** Exit code for "try again later" (EX_TEMPFAIL of sysexits.h). */
+const TRY_LATER = 75;
+/** Plain output that stands in for a final answer, characters from its end. */
+const TEXT_KEPT = 4000;
+
+/** When a try makes sense again: a time (ISO, or seconds since the epoch) or a delay (a duration, or seconds). */
+export function retryAt(after: string | number | undefined, at: string | number | undefined): string | null {
+  const ms =
+    typeof at === 'number'
+      ? at * 1000
+      : at
+        ? Date.parse(at)
+        : typeof after === 'number'
+          ? Date.now() + after * 1000
+          : after
+            ? Date.now() + (parseDuration(after) ?? Number.NaN)
+            : Number.NaN;
+  return Number.isFinite(ms) && Math.abs(ms) < 8e15 ? new Date(ms).toISOString() : null;
+}
+
+export class StreamReader implements Reader {
+  #open = new Set<string>();
+  #calls = 0;
+  #error: Extract<z.output<typeof event>, { type: 'error' }> | null = null;
+  #result: Extract<z.output<typeof event>, { type: 'result' }> | null = null;
+  #question: string | null = null;
+  #text = '';
+
+  get openTools(): number {
+    return this.#open.size;
+  }
+  get finished(): boolean {
+    return this.#result !== null;
+  }
+
+  #keep(line: string): void {
+    this.#text = `${this.#text}${line.slice(-TEXT_KEPT)}\n`.slice(-TEXT_KEPT);
+  }
+
+  line(line: string): AgentEvent[] {
+    const parsed = line.startsWith('{') ? event.safeParse(parseJson(line)) : null;
+    if (!parsed?.success) {
+      if (line.trim()) this.#keep(line);
+      return line ? [{ type: 'log', content: line }] : [];
+    }
+    const it = parsed.data;
+    switch (it.type) {
+      case 'tool_call': {
+        const id = it.id ?? `#${++this.#calls}`;
+        if (this.#open.size < 1000) this.#open.add(id);
+        return [{ type: 'tool_call', id, name: it.name ?? 'tool', content: it.content }];
+      }
+      case 'tool_result':
+        if (it.id) this.#open.delete(it.id);
+        else this.#open.clear();
+        return [
+          { type: 'tool_result', ...(it.id ? { id: it.id } : {}), content: it.content, is_error: it.is_error ?? false },
+        ];
+      case 'question':
+        this.#question = it.content;
+        return [it];
+      case 'error': {
+        this.#error = it;
+        const at = retryAt(it.retry_after, it.resets_at);
+        return [
+          {
+            type: 'error',
+            content: it.content,
+            ...(it.outcome ? { outcome: it.outcome } : {}),
+            ...(at ? { retry_at: at } : {}),
+          },
+        ];
+      }
+      case 'result': {
+        this.#result = it;
+        const session = it.session ? [{ type: 'session' as const, session: it.session }] : [];
+        return [...session, { type: 'result', content: it.output || it.content, success: it.success ?? true }];
+      }
+      default:
+        if (it.type === 'agent_thought') this.#text = it.content.slice(-TEXT_KEPT);
+        return [it];
+    }
+  }
+
+  conclude(end: RunEnd): Verdict {
+    const result = this.#result;
+    const error = this.#error;
+    const base = {
+      output: result?.output || result?.content || this.#text.trim(),
+      session: result?.session ?? null,
+      model: null,
+      usage: usageOf(result?.usage),
+      artifacts: result?.artifacts ?? [],
+      outputs: result?.outputs ?? {},
+      question: null,
+      retry_at: error ? retryAt(error.retry_after, error.resets_at) : null,
+    };
+    if (error?.outcome && OWN_OUTCOMES.has(error.outcome))
+      return {
+        ...base,
+        outcome: error.outcome,
+        reason: error.content,
+        question: error.outcome === 'needs_input' ? error.content : null,
+      };
+    if (this.#question !== null && !result?.success)
+      return { ...base, outcome: 'needs_input', reason: this.#question, question: this.#question };
+    if (end.code === TRY_LATER)
+      return {
+        ...base,
+        outcome: 'transient',
+        reason: error?.content || lastLine(end.stderr) || 'the agent asks to try again later (exit 75)',
+      };
+    if (end.code !== 0)
+      return { ...base, outcome: 'failed', reason: error?.content || lastLine(end.stderr) || howItEnded(end) };
+    if (error) return { ...base, outcome: 'failed', reason: error.content || 'the agent reported an error' };
+    if (result?.success === false)
+      return { ...base, outcome: 'failed', reason: base.output || 'the agent says that it did not succeed' };
+    return { ...base, outcome: 'ok', reason: '' };
+  }
+}
+
+/** How a process ended, for people. */
+export const howItEnded = (end: RunEnd): string =>
+  end.signal ? `the agent was ended by ${end.signal}` : `the agent exited with ${end.code}`;
+
+/** The last line that says anything, at most 500 characters. */
+export const lastLine = (text: string): string => text.trimEnd().split('\n').at(-1)?.trim().slice(0, 500) ?? '';
+
+function parseJson(line: string): unknown {
+  try {
+    return JSON.parse(line);
+  } catch {
+    return undefined;
+  }
+}
+
+function usageOf(told: z.output<typeof usage> | undefined): Usage {
+  if (!told) return NO_USAGE;
+  return {
+    input: told.input_tokens ?? 0,
+    output: told.output_tokens ?? 0,
+    cache_read: told.cache_read_tokens ?? 0,
+    cache_write: told.cache_write_tokens ?? 0,
+    cost_usd: told.cost_usd ?? null,
+  };
+}

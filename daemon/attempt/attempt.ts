@@ -1,0 +1,122 @@
+// One try at a task, from claim to release: prepare → execute → finish → settle. Each phase finds what an earlier daemon did.
+
+import { randomUUID } from 'node:crypto';
+import { messageOf, TowpathError } from '../errors.ts';
+import type { Claim, Task } from '../queue/port.ts';
+import type { StateChange } from '../task/terms.ts';
+import { GitProblem } from '../worktree/git.ts';
+import { cleanUp } from './clean.ts';
+import type { Context } from './context.ts';
+import { addUsage, decide, type Ending, failure } from './ending.ts';
+import { execute, type RunVerdict, readVerdict, reattach } from './execute.ts';
+import { abortedBy, finish, type Measured } from './finish.ts';
+import { makePlan, type Plan } from './plan.ts';
+import { endingOf, prepare } from './prepare.ts';
+import { readWork } from './work.ts';
+
+interface Tried {
+  plan: Plan | null;
+  ending: Ending;
+  run: RunVerdict | null;
+  measured: Measured | null;
+}
+
+/** Runs one attempt to its settlement. Returns the settled task; null when the claim was lost on the way. */
+export async function attempt(ctx: Context, claim: Claim, signal: AbortSignal): Promise<Task | null> {
+  let tried: Tried;
+  try {
+    tried = await tryTask(ctx, claim, signal);
+  } catch (thrown) {
+    if (thrown instanceof TowpathError && thrown.code === 'wrong_state') {
+      ctx.events.emit('warning', { task: claim.task.id, message: thrown.line });
+      return null;
+    }
+    const ending = thrown instanceof GitProblem ? endingOf(thrown) : faultOf(thrown);
+    tried = { plan: null, ending, run: null, measured: null };
+  }
+  return settle(ctx, claim, tried);
+}
+
+async function tryTask(ctx: Context, { task, lock }: Claim, signal: AbortSignal): Promise<Tried> {
+  const abort = () => (signal.aborted ? String(signal.reason) : null);
+  const plan = makePlan(task, ctx.settings, ctx.workspace, ctx.agents);
+  const none = { plan, run: null, measured: null };
+  const spent = task.state.cost_usd ?? 0;
+  if (spent >= plan.budget_usd)
+    return {
+      ...none,
+      ending: failure(
+        'budget',
+        `$${spent.toFixed(2)} of $${plan.budget_usd.toFixed(2)} spent: raise budget_usd, then "towpath retry ${task.id}"`,
+      ),
+    };
+  // The operator decided about a hook that failed after the work: the work is not done again.
+  const resolved = task.state.resolved?.event;
+  if ((resolved === 'post_task' || resolved === 'gate') && task.state.runs) lock.attempt = task.state.runs;
+  let run = readVerdict(ctx.workspace.run(task.id, lock.attempt)) ?? (await reattach(ctx, lock, plan, signal));
+  if (!run) {
+    const prepared = await prepare(ctx, task, lock, plan, randomUUID());
+    if ('ending' in prepared) return { ...none, ending: prepared.ending };
+    if (abort()) return { ...none, ending: abortedBy(abort()) };
+    run = await execute(ctx, lock, plan, prepared.request, prepared.env, signal);
+  }
+  lock.phase = 'settle';
+  await ctx.queue.renew(lock);
+  const { ending, measured } = await finish(ctx, task, lock, plan, run, abort());
+  return { plan, ending, run, measured };
+}
+
+async function settle(ctx: Context, claim: Claim, { plan, ending, run, measured }: Tried): Promise<Task | null> {
+  const { task, lock } = claim;
+  const { retry } = ctx.settings;
+  const policy = {
+    max_attempts: plan?.max_attempts ?? task.spec.max_attempts ?? retry.max_attempts,
+    initial: retry.initial,
+    max: retry.max,
+    now: Date.now(),
+    jitter: Math.random(),
+  };
+  const settlement = decide(task.state, run ? lock.attempt : null, ending, policy);
+  const work = readWork(ctx.workspace, task.id);
+  const change: StateChange = {
+    ...settlement.state,
+    runs: run ? lock.attempt : task.state.runs,
+    claimed_at: lock.claimed_at,
+    ...(plan
+      ? { agent: plan.chosen.agent.name, role: plan.role.name, model: run?.verdict.model ?? plan.model ?? undefined }
+      : {}),
+    ...(run ? { ...addUsage(task.state, run.verdict), session: run.verdict.session ?? undefined } : {}),
+    ...(run?.verdict.output ? { result: run.verdict.output.slice(0, RESULT_CHARS) } : {}),
+    ...(work ? { branch: work.branch ?? undefined, base: work.base ?? undefined, worktree: work.worktree } : {}),
+    ...(measured?.commit ? { commit: measured.commit } : {}),
+  };
+  if (settlement.to === 'failed' && !ctx.settings.worktrees.keep_failed && (await cleanUp(ctx, task.id, lock.attempt)))
+    change.worktree = undefined;
+  try {
+    const settled = await ctx.queue.settle(lock, { to: settlement.to, state: change });
+    ctx.events.emit('transition', {
+      task: task.id,
+      from: 'claimed',
+      to: settled.queue,
+      outcome: settled.state.outcome,
+      reason: settled.state.reason,
+    });
+    return settled;
+  } catch (thrown) {
+    ctx.events.emit('warning', {
+      task: task.id,
+      message: `its result could not be written down: ${messageOf(thrown)}`,
+    });
+    return null;
+  }
+}
+
+/** The whole answer is in the run's folder; the task file keeps its beginning, characters. */
+const RESULT_CHARS = 4000;
+
+/** A fault of the machine or of ourselves is not the task's: it is put off, and told. */
+function faultOf(thrown: unknown): Ending {
+  if (thrown instanceof TowpathError && thrown.code === 'task_refused') return failure('refused', thrown.line);
+  if (thrown instanceof TowpathError) return { kind: 'hold', reason: thrown.line, waits_for: 'operator' };
+  return { kind: 'later', reason: `could not go on: ${messageOf(thrown)}`, delay_ms: 60_000 };
+}

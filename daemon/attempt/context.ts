@@ -1,0 +1,22 @@
+// What every step of an attempt has at hand.
+import type { AgentRegistry } from '../agents/registry.ts';
+import type { Settings } from '../config.ts';
+import type { Events } from '../events.ts';
+import type { Limits } from '../limits.ts';
+import type { Workspace } from '../paths.ts';
+import type { Identity } from '../process/identity.ts';
+import type { FileQueue } from '../queue/files/engine.ts';
+
+/** Asks the person at the terminal about a failed hook; null when nobody sits there. */
+export type Ask = (question: { task: string; event: string; reason: string }) => Promise<'retry' | 'skip' | 'abort'>;
+
+export interface Context {
+  workspace: Workspace;
+  settings: Settings;
+  queue: FileQueue;
+  events: Events;
+  agents: AgentRegistry;
+  limits: Limits;
+  self: Identity;
+  ask: Ask | null;
+}

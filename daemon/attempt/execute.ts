@@ -1,0 +1,205 @@
+// The second phase: the agent runs, or is found running, until it ends; what it came to is written beside its output.
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { AgentEvent, AgentRequest, Verdict } from '../agents/port.ts';
+import { type RunReport, runAgent, stillRuns } from '../agents/run.ts';
+import { now } from '../clock.ts';
+import { childEnv } from '../process/env.ts';
+import { readExit, readPid } from '../process/shim.ts';
+import type { AgentProcess, Lock } from '../queue/port.ts';
+import type { Context } from './context.ts';
+import type { Plan } from './plan.ts';
+import { readJson, writeJson } from './work.ts';
+
+/** `run.json`: written before the agent is started, so that a restart finds it by its marker. */
+export interface RunRecord {
+  marker: string;
+  started_at: string;
+  agent: string;
+  model: string | null;
+  role: string;
+  session: string | null;
+}
+
+/** `verdict.json`: written once the agent has ended; from then on the run is never executed again. */
+export interface RunVerdict {
+  verdict: Verdict;
+  ended: RunReport['ended'];
+  lost: boolean;
+  duration_ms: number;
+  health: RunReport['health'];
+}
+
+const at = (request: { run_dir: string }, name: string): string => join(request.run_dir, name);
+
+export const readVerdict = (dir: string): RunVerdict | null => readJson<RunVerdict>(join(dir, 'verdict.json'));
+export const readRun = (dir: string): RunRecord | null => readJson<RunRecord>(join(dir, 'run.json'));
+
+/** Starts the agent and waits for its end. */
+export async function execute(
+  ctx: Context,
+  lock: Lock,
+  plan: Plan,
+  request: AgentRequest,
+  hookEnv: Record<string, string>,
+  signal: AbortSignal,
+): Promise<RunVerdict> {
+  mkdirSync(request.run_dir, { recursive: true, mode: 0o700 });
+  const marker = `${request.task_id}/${request.attempt}/${request.new_session}`;
+  const record: RunRecord = {
+    marker,
+    started_at: now(),
+    agent: plan.chosen.agent.name,
+    model: request.model,
+    role: plan.role.name,
+    session: request.session ?? (plan.chosen.agent.getCapabilities().chooses_session ? request.new_session : null),
+  };
+  writeFileSync(at(request, 'prompt.md'), request.prompt, { mode: 0o600 });
+  writeFileSync(at(request, 'system.md'), request.system_prompt, { mode: 0o600 });
+  const { prompt: _p, system_prompt: _s, body: _b, ...rest } = request;
+  writeJson(at(request, 'request.json'), rest);
+  writeJson(at(request, 'run.json'), record);
+  lock.phase = 'execute';
+  await ctx.queue.renew(lock);
+  announce(ctx, lock, record, request.session !== null);
+  return watch(ctx, lock, plan, request, record, signal, { env: environment(ctx, plan, request, record, hookEnv) });
+}
+
+/** Goes on with a run that an earlier daemon started; null when it never began. */
+export async function reattach(ctx: Context, lock: Lock, plan: Plan, signal: AbortSignal): Promise<RunVerdict | null> {
+  const run_dir = ctx.workspace.run(lock.task, lock.attempt);
+  const record = readRun(run_dir);
+  const kept = readJson<AgentRequest>(join(run_dir, 'request.json'));
+  if (!record || !kept) return null;
+  const request = { ...kept, run_dir, prompt: '', system_prompt: '', body: '' };
+  const process = lock.agent ?? findByPidFile(record, run_dir);
+  if (!process && !readExit(run_dir)) {
+    const started = existsSync(join(run_dir, 'stdout'));
+    return started ? store(request, lostRun(plan, record)) : null;
+  }
+  const alive = process !== null && stillRuns(process);
+  ctx.events.emit('warning', {
+    task: lock.task,
+    message: alive ? 'found its agent still running, and goes on with it' : 'its agent ended while no daemon ran',
+  });
+  return watch(ctx, lock, plan, request, record, signal, {
+    attach: process ?? { ...ctx.self, pid: -1, name: record.agent, session: record.session },
+  });
+}
+
+/** The daemon died between the start and the note of it in the lock: the shim has kept who it started. */
+function findByPidFile(record: RunRecord, dir: string): AgentProcess | null {
+  const told = readPid(dir);
+  return told
+    ? { ...told.agent, name: record.agent, session: record.session, ...(told.shim ? { shim: told.shim } : {}) }
+    : null;
+}
+
+async function watch(
+  ctx: Context,
+  lock: Lock,
+  plan: Plan,
+  request: AgentRequest,
+  record: RunRecord,
+  signal: AbortSignal,
+  how: { env?: Record<string, string>; attach?: AgentProcess },
+): Promise<RunVerdict> {
+  const { settings, agent } = plan.chosen;
+  const keep = (process: AgentProcess) => {
+    lock.agent = process;
+    void ctx.queue
+      .renew(lock)
+      .catch((thrown: unknown) => ctx.events.emit('warning', { task: lock.task, message: String(thrown) }));
+  };
+  const report = await runAgent({
+    agent,
+    settings,
+    request,
+    env: how.env ?? {},
+    marker: record.marker,
+    started_at: Date.parse(record.started_at),
+    timeouts: {
+      total_ms: plan.timeout_ms,
+      stuck_ms: ctx.settings.timeouts.stuck,
+      first_output_ms: ctx.settings.timeouts.first_output,
+    },
+    ...(how.attach ? { attach: how.attach } : {}),
+    onStart: keep,
+    onEvent: (event) => {
+      if (event.type === 'session' && lock.agent && lock.agent.session !== event.session)
+        keep({ ...lock.agent, session: event.session });
+      tell(ctx, lock, event);
+    },
+    signal,
+  });
+  const { end: _, ...rest } = report;
+  return store(request, {
+    ...rest,
+    verdict: { ...rest.verdict, session: rest.verdict.session ?? lock.agent?.session ?? record.session },
+  });
+}
+
+function store(request: { run_dir: string }, verdict: RunVerdict): RunVerdict {
+  writeJson(at(request, 'verdict.json'), verdict);
+  return verdict;
+}
+
+function lostRun(plan: Plan, record: RunRecord): RunVerdict {
+  const verdict = plan.chosen.agent.reader().conclude({ code: null, signal: null, stdout: '', stderr: '' });
+  const at = now();
+  const health = { last_output: null, last_sign: at, cpu_ms: 0, io_bytes: 0, switches: 0, processes: 0 };
+  return { verdict: { ...verdict, session: record.session }, ended: null, lost: true, duration_ms: 0, health };
+}
+
+function announce(ctx: Context, lock: Lock, record: RunRecord, resumed: boolean): void {
+  const { agent, model, role } = record;
+  ctx.events.emit('attempt_started', {
+    task: lock.task,
+    attempt: lock.attempt,
+    agent,
+    model,
+    role,
+    branch: lock.branch,
+    resumed,
+  });
+}
+
+function tell(ctx: Context, lock: Lock, event: AgentEvent): void {
+  const text = 'content' in event ? event.content : event.session;
+  ctx.events.emit('agent_output', { task: lock.task, attempt: lock.attempt, kind: event.type, text });
+}
+
+/** A variable has a limit of 128 KiB in the kernel; a longer prompt is in the file alone. */
+const PROMPT_VARIABLE_CHARS = 32_000;
+
+function environment(
+  ctx: Context,
+  plan: Plan,
+  request: AgentRequest,
+  record: RunRecord,
+  hookEnv: Record<string, string>,
+): Record<string, string> {
+  const { agent, settings } = plan.chosen;
+  const own = Object.entries(settings.env);
+  const names = own.flatMap(([name, value]) => (value === true ? [name] : []));
+  const values = Object.fromEntries(own.flatMap(([name, value]) => (value === true ? [] : [[name, value]])));
+  return childEnv({
+    allow: [...agent.env, ...ctx.settings.env, ...names],
+    set: {
+      ...values,
+      ...hookEnv,
+      TOWPATH_TASK_ID: request.task_id,
+      TOWPATH_ATTEMPT: String(request.attempt),
+      TOWPATH_MODEL: request.model ?? '',
+      TOWPATH_WORKTREE: request.worktree,
+      TOWPATH_WORKSPACE: ctx.workspace.root,
+      TOWPATH_SESSION: request.session ?? '',
+      TOWPATH_TIMEOUT_S: String(request.timeout_s),
+      TOWPATH_ROLE: record.role,
+      TOWPATH_AGENT: record.agent,
+      TOWPATH_PROMPT_FILE: join(request.run_dir, 'prompt.md'),
+      ...(request.prompt.length <= PROMPT_VARIABLE_CHARS ? { TOWPATH_PROMPT: request.prompt } : {}),
+      TOWPATH_RUN: record.marker,
+    },
+  });
+}

@@ -1,0 +1,143 @@
+// The third phase: the agent's work is committed and measured, the hooks after it run, and the run gets its outcome.
+import type { Verdict } from '../agents/port.ts';
+import { now } from '../clock.ts';
+import { UNKNOWN_RESET_MS } from '../limits.ts';
+import type { Lock, Task } from '../queue/port.ts';
+import type { Outcome } from '../task/terms.ts';
+import { changes, commitAll } from '../worktree/commit.ts';
+import { captureTree, restoreTree } from '../worktree/tree.ts';
+import type { Context } from './context.ts';
+import { type Ending, failure } from './ending.ts';
+import type { RunVerdict } from './execute.ts';
+import { taskHooks } from './hook.ts';
+import type { Plan } from './plan.ts';
+import { readWork, type Work, writeWork } from './work.ts';
+
+/** What git says of a run. */
+export interface Measured {
+  commit: string | null;
+  tree: string | null;
+  files: string[];
+  changed: boolean;
+}
+
+/** Commits, measures, runs post_task, and says how the run ended. */
+export async function finish(
+  ctx: Context,
+  task: Task,
+  lock: Lock,
+  plan: Plan,
+  run: RunVerdict,
+  abort: string | null,
+): Promise<{ ending: Ending; measured: Measured }> {
+  const work = readWork(ctx.workspace, task.id);
+  const measured = await measure(ctx, task, lock, plan, work);
+  const { outcome, reason } = outcomeOf(run, plan, measured, work);
+  closeLimits(ctx, plan, run.verdict, outcome, reason);
+  const { input, output, cache_read, cache_write, cost_usd } = run.verdict.usage;
+  ctx.events.emit('attempt_finished', {
+    task: task.id,
+    attempt: lock.attempt,
+    outcome,
+    reason,
+    agent: plan.chosen.agent.name,
+    model: run.verdict.model ?? plan.model,
+    role: plan.role.name,
+    duration_ms: run.duration_ms,
+    input,
+    output,
+    cache_read,
+    cache_write,
+    cost_usd,
+  });
+  if (run.ended === 'aborted') return { ending: abortedBy(abort), measured };
+  const result = {
+    outcome,
+    reason,
+    output: run.verdict.output.slice(0, 4000),
+    commit: measured.commit,
+    files: measured.files.slice(0, 1000),
+    usage: run.verdict.usage,
+    duration_ms: run.duration_ms,
+  };
+  const post = await taskHooks(ctx, 'post_task', { task, lock, attempt: lock.attempt, plan, work, result });
+  if ('ending' in post) return { ending: post.ending, measured };
+  const ending = failure(outcome, reason, {
+    verdict: run.verdict,
+    from: 'agent',
+    ...(measured.tree ? { tree: measured.tree } : {}),
+  });
+  return { ending, measured };
+}
+
+function outcomeOf(
+  run: RunVerdict,
+  plan: Plan,
+  measured: Measured,
+  work: Work | null,
+): { outcome: Outcome; reason: string } {
+  const { verdict, ended, lost } = run;
+  if (ended === 'aborted') return { outcome: 'cancelled', reason: 'ended by the operator' };
+  if (ended === 'timeout')
+    return { outcome: 'timeout', reason: `the agent did not end within ${plan.timeout_ms / 1000} s` };
+  if (ended === 'stuck')
+    return {
+      outcome: 'stuck',
+      reason: `no sign of life: last output ${run.health.last_output ?? 'never'}, last activity ${run.health.last_sign}`,
+    };
+  if (lost && verdict.outcome !== 'ok')
+    return {
+      outcome: 'crashed',
+      reason: 'the agent went down with the machine, or was killed together with its keeper',
+    };
+  if (verdict.outcome !== 'ok') return verdict;
+  if (plan.expect === 'changes' && work?.kind !== 'folder' && !measured.changed)
+    return { outcome: 'no_changes', reason: 'the agent says that it is done, and the branch holds no change' };
+  return { outcome: 'ok', reason: '' };
+}
+
+async function measure(ctx: Context, task: Task, lock: Lock, plan: Plan, work: Work | null): Promise<Measured> {
+  const agent = plan.chosen.agent.name;
+  const author = { name: agent, email: `${agent}@towpath.invalid` };
+  const message = `${task.title}\n\nTowpath-Task: ${task.id}\nTowpath-Attempt: ${lock.attempt}\n`;
+  if (work?.kind === 'worktree') {
+    await commitAll(work.worktree, { message, author, branch: work.branch! });
+    const found = await changes(work.worktree, work.start!);
+    return { commit: found.changed ? found.head : null, tree: found.tree, files: found.files, changed: found.changed };
+  }
+  if (work?.kind === 'tree' && work.open) {
+    if (!work.captured) {
+      const captured = await captureTree(work.open, { id: task.id, attempt: lock.attempt, message, author });
+      if (captured) writeWork(ctx.workspace, task.id, { ...work, captured: captured.commit });
+      await restoreTree(work.open);
+      return {
+        commit: captured?.commit ?? null,
+        tree: captured?.tree ?? null,
+        files: captured?.files ?? [],
+        changed: captured !== null,
+      };
+    }
+    await restoreTree(work.open);
+    return { commit: work.captured, tree: null, files: [], changed: true };
+  }
+  return { commit: null, tree: null, files: [], changed: false };
+}
+
+/** A limit closes the agent until its reset; a refused key or an empty account closes it until a person says so. */
+function closeLimits(ctx: Context, plan: Plan, verdict: Verdict, outcome: Outcome, reason: string): void {
+  if (plan.chosen.settings.limits === 'off') return;
+  const agent = plan.chosen.agent.name;
+  if (outcome === 'rate_limited') {
+    const until = verdict.retry_at ?? new Date(Date.now() + UNKNOWN_RESET_MS).toISOString();
+    ctx.limits.close(agent, { until, reason, since: now() });
+  } else if (outcome === 'auth' || outcome === 'billing')
+    ctx.limits.close(agent, { until: null, reason, since: now() });
+}
+
+/** What the operator wanted who ended a run: `cancel`, `pause`, or `stop` of the daemon. */
+export function abortedBy(why: string | null): Ending {
+  if (why === 'cancel') return failure('cancelled', 'cancelled by the operator');
+  if (why === 'pause')
+    return { kind: 'hold', reason: 'paused by the operator; "towpath resume" lets it go on', waits_for: 'paused' };
+  return { kind: 'later', reason: 'put back: the daemon was stopped', delay_ms: 0 };
+}

@@ -1,0 +1,89 @@
+// What a task comes to once its file, its role, its project and the settings are put together.
+import { existsSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import type { AgentRegistry, Chosen } from '../agents/registry.ts';
+import { type Settings, worktreesDir } from '../config.ts';
+import { TowpathError } from '../errors.ts';
+import type { Workspace } from '../paths.ts';
+import type { Task } from '../queue/port.ts';
+import { DEFAULT_ROLE, type Role, readRole, rolePath } from '../roles/role.ts';
+import type { Check, Review } from '../task/terms.ts';
+
+/** The branch of a task. */
+export const branchOf = (id: string): string => `towpath/${id}`;
+
+export interface Plan {
+  role: Role;
+  chosen: Chosen;
+  model: string | null;
+  /** Absolute path of the repository or folder. */
+  repo: string;
+  base: string | undefined;
+  branch: string;
+  /** Where a major task works. */
+  worktree: string;
+  minor: boolean;
+  checks: Check[];
+  review: Review;
+  protect: string[];
+  expect: 'changes' | 'any';
+  timeout_ms: number;
+  max_attempts: number;
+  budget_usd: number;
+}
+
+/** The name of the agent that a task will run on; `auto` when it is to be found. */
+export function agentNameOf(task: Task, role: Role, settings: Settings): string {
+  const project = task.spec.project ? settings.projects[task.spec.project] : undefined;
+  return task.spec.agent ?? role.agent ?? project?.agent ?? settings.agent;
+}
+
+/** The repository of a task, absolute. */
+export function repoOf(task: Task, settings: Settings, workspace: Workspace): string {
+  const project = task.spec.project ? settings.projects[task.spec.project] : undefined;
+  return resolve(workspace.root, task.spec.repo ?? project?.repo ?? settings.repo);
+}
+
+/** Why this workspace can never run a task as it stands (no such role, agent, project, repo), or null. */
+export function vet(task: Task, settings: Settings, workspace: Workspace, agents: AgentRegistry): string | null {
+  const { spec } = task;
+  const role = spec.role ?? DEFAULT_ROLE;
+  const path = rolePath(workspace, role);
+  if (!path) return `role: "${role}" does not exist: write ${join('roles', `${role}.md`)}`;
+  if (spec.agent && !agents.known(spec.agent))
+    return `agent: "${spec.agent}" does not exist: one of ${agents.names().join(', ')}`;
+  if (spec.project && !settings.projects[spec.project])
+    return `project: "${spec.project}" does not exist: one of ${Object.keys(settings.projects).join(', ') || 'none, projects: is empty'}`;
+  const repo = repoOf(task, settings, workspace);
+  return existsSync(repo) ? null : `repo: "${repo}" does not exist`;
+}
+
+/** Puts it all together. Throws when role or agent cannot be used. */
+export function makePlan(task: Task, settings: Settings, workspace: Workspace, agents: AgentRegistry): Plan {
+  const { spec } = task;
+  const role = readRole(workspace, spec.role ?? DEFAULT_ROLE);
+  const project = spec.project ? settings.projects[spec.project] : undefined;
+  const name = agentNameOf(task, role, settings);
+  const found = name === 'auto' ? agents.auto.name : name;
+  if (!found) throw new TowpathError('agent', agents.auto.why, 'install one, or name an agent in the task');
+  const chosen = agents.get(found);
+  const minor = spec.complexity === 'minor';
+  return {
+    role,
+    chosen,
+    model:
+      spec.model ?? role.model ?? chosen.settings.models[spec.seniority] ?? chosen.agent.models[spec.seniority] ?? null,
+    repo: repoOf(task, settings, workspace),
+    base: spec.base ?? project?.base ?? settings.base,
+    branch: branchOf(task.id),
+    worktree: join(worktreesDir(settings, workspace), `task-${task.id}`),
+    minor,
+    checks: spec.checks ?? project?.checks ?? settings.checks,
+    review: spec.review ?? settings.review,
+    protect: [...settings.protect, ...(project?.protect ?? [])],
+    expect: spec.expect ?? (minor ? 'any' : 'changes'),
+    timeout_ms: spec.timeout ?? settings.timeouts.agent,
+    max_attempts: spec.max_attempts ?? settings.retry.max_attempts,
+    budget_usd: spec.budget_usd ?? settings.budget.task_usd,
+  };
+}

@@ -1,0 +1,189 @@
+// The first phase of an attempt: the place to work, the hooks before the work, the prompt. Each step may be entered again.
+import { existsSync } from 'node:fs';
+import type { AgentRequest } from '../agents/port.ts';
+import type { Lock, Task } from '../queue/port.ts';
+import type { Check } from '../task/terms.ts';
+import { GitProblem, git } from '../worktree/git.ts';
+import { shaOf } from '../worktree/refs.ts';
+import { inspect } from '../worktree/repo.ts';
+import { applyTree, openTree } from '../worktree/tree.ts';
+import { prepareWorktree } from '../worktree/worktree.ts';
+import type { Context } from './context.ts';
+import { type Ending, failure } from './ending.ts';
+import { taskHooks } from './hook.ts';
+import { branchOf, type Plan } from './plan.ts';
+import { buildPrompt, buildSystemPrompt } from './prompt.ts';
+import { readWork, type Work, writeWork } from './work.ts';
+
+export interface Prepared {
+  work: Work;
+  request: AgentRequest;
+  env: Record<string, string>;
+}
+
+/** Makes everything ready for the agent, or says how the attempt ends before it began. */
+export async function prepare(
+  ctx: Context,
+  task: Task,
+  lock: Lock,
+  plan: Plan,
+  newSession: string,
+): Promise<Prepared | { ending: Ending }> {
+  let work: Work;
+  try {
+    work = await openWork(ctx, task, plan, lock.attempt);
+  } catch (thrown) {
+    if (thrown instanceof GitProblem) return { ending: endingOf(thrown) };
+    throw thrown;
+  }
+  Object.assign(lock, { repo: work.repo, worktree: work.worktree, branch: work.branch });
+  await ctx.queue.renew(lock);
+  const moment = { task, lock, attempt: lock.attempt, plan, work, result: null };
+  if (work.kind === 'worktree' && !work.setup_done) {
+    const setup = await taskHooks(ctx, 'setup', moment);
+    if ('ending' in setup) return setup;
+    work = writeWork(ctx.workspace, task.id, { ...work, setup_done: true });
+  }
+  const pre = await taskHooks(ctx, 'pre_task', { ...moment, work });
+  if ('ending' in pre) return pre;
+  const session = resumable(task, plan) ? (task.state.session ?? null) : null;
+  const request: AgentRequest = {
+    task_id: task.id,
+    attempt: lock.attempt,
+    prompt: buildPrompt({
+      title: task.title,
+      body: task.body,
+      branch: work.branch,
+      base: work.base,
+      worktree: work.worktree,
+      feedback: task.state.feedback ?? [],
+      dependencies: await dependencies(ctx, task),
+      context: pre.context,
+      checks: plan.checks.map(checkText),
+      protect: plan.protect,
+      resumed: session !== null,
+    }),
+    system_prompt: buildSystemPrompt(plan.role.prompt),
+    model: plan.model,
+    worktree: work.worktree,
+    session,
+    new_session: newSession,
+    timeout_s: Math.ceil(plan.timeout_ms / 1000),
+    mcp: task.spec.mcp ?? plan.role.mcp ?? null,
+    skills: task.spec.skills ?? plan.role.skills ?? [],
+    max_turns: task.spec.max_turns ?? plan.role.max_turns ?? null,
+    budget_usd: Math.max(0.01, plan.budget_usd - (task.state.cost_usd ?? 0)),
+    body: task.body,
+    run_dir: ctx.workspace.run(task.id, lock.attempt),
+  };
+  return { work, request, env: pre.env };
+}
+
+export const checkText = (check: Check): string => (typeof check === 'string' ? check : check.join(' '));
+
+const branchExists = async (repo: string, branch: string): Promise<boolean> =>
+  (await shaOf(git(repo), `refs/heads/${branch}`)) !== null;
+
+/** Whether the agent's earlier session is worth going on with. */
+function resumable(task: Task, plan: Plan): boolean {
+  const { session, agent, outcome } = task.state;
+  return (
+    session !== undefined &&
+    agent === plan.chosen.agent.name &&
+    outcome !== 'context_exceeded' &&
+    plan.chosen.agent.getCapabilities().resume
+  );
+}
+
+async function dependencies(ctx: Context, task: Task) {
+  const found = await Promise.all(task.spec.depends_on.map((id) => ctx.queue.get(id)));
+  return found.flatMap((one) => {
+    if (one?.queue !== 'done') return [];
+    const result = typeof one.state.result === 'string' ? one.state.result.slice(0, 2000) : '';
+    return [{ id: one.id, title: one.title, branch: one.state.branch ?? null, result }];
+  });
+}
+
+async function openWork(ctx: Context, task: Task, plan: Plan, attempt: number): Promise<Work> {
+  const known = readWork(ctx.workspace, task.id);
+  const facts = await inspect(plan.repo);
+  if (plan.minor) return openOwnTree(ctx, task, plan, known, facts.kind === 'none', attempt);
+  if (facts.kind === 'none')
+    throw new GitProblem(
+      'not_a_repo',
+      `${plan.repo} is not a git repository`,
+      'run "git init" there, or set complexity: minor',
+    );
+  const ours = known?.kind === 'worktree' && known.repo === plan.repo;
+  if (!ours && !(await branchExists(plan.repo, plan.branch)) && !existsSync(plan.worktree))
+    // Written down before it is made, so that after a crash both are known to be ours.
+    writeWork(ctx.workspace, task.id, blank('worktree', plan.repo, plan.worktree, plan.branch));
+  const begun = readWork(ctx.workspace, task.id);
+  const branches = await Promise.all(
+    task.spec.depends_on.map(async (id) => ((await branchExists(plan.repo, branchOf(id))) ? [branchOf(id)] : [])),
+  );
+  const made = await prepareWorktree({
+    repo: plan.repo,
+    dir: plan.worktree,
+    branch: plan.branch,
+    ...(plan.base ? { base: plan.base } : {}),
+    ours: begun?.kind === 'worktree' && begun.repo === plan.repo,
+    dependencies: branches.flat(),
+  });
+  for (const message of made.warnings) ctx.events.emit('warning', { task: task.id, message });
+  const before = begun ?? blank('worktree', plan.repo, plan.worktree, plan.branch);
+  return writeWork(ctx.workspace, task.id, {
+    ...before,
+    worktree: made.worktree,
+    base: before.base ?? made.base,
+    start: before.start ?? made.head,
+    setup_done: before.setup_done && !made.fresh,
+  });
+}
+
+async function openOwnTree(
+  ctx: Context,
+  task: Task,
+  plan: Plan,
+  known: Work | null,
+  noGit: boolean,
+  _attempt: number,
+): Promise<Work> {
+  if (noGit) return writeWork(ctx.workspace, task.id, blank('folder', plan.repo, plan.repo, null));
+  // An open tree that was not closed: the same attempt is entered again after a crash.
+  if (known?.kind === 'tree' && known.open && !known.captured) return known;
+  const open = await openTree(plan.repo);
+  const work = {
+    ...blank('tree', plan.repo, open.root, open.branch),
+    base: open.head,
+    start: open.head,
+    setup_done: true,
+    open,
+  };
+  if (known?.captured)
+    await applyTree(open.root, known.captured).catch((thrown: unknown) => {
+      if (!(thrown instanceof GitProblem)) throw thrown;
+      ctx.events.emit('warning', {
+        task: task.id,
+        message: `the earlier work does not apply any more and stays at ${known.captured}: ${thrown.message}`,
+      });
+    });
+  return writeWork(ctx.workspace, task.id, work);
+}
+
+const blank = (kind: Work['kind'], repo: string, worktree: string, branch: string | null): Work => ({
+  kind,
+  repo,
+  worktree,
+  branch,
+  base: null,
+  start: null,
+  setup_done: false,
+});
+
+/** What a problem with the repository means for the task. */
+export function endingOf(problem: GitProblem): Ending {
+  if (problem.kind === 'not_a_repo' || problem.kind === 'bad_branch') return failure('refused', problem.line);
+  if (problem.kind === 'conflict') return failure('conflict', problem.line);
+  return { kind: 'hold', reason: problem.line, waits_for: 'operator' };
+}

@@ -1,0 +1,77 @@
+// What the agent is told: the task, where it works, what came before, what will be checked. Kept in the run's folder as it was sent.
+import type { Feedback } from '../task/terms.ts';
+
+export interface PromptParts {
+  title: string;
+  body: string;
+  branch: string | null;
+  base: string | null;
+  worktree: string;
+  feedback: Feedback[];
+  /** Results of the tasks that this one depends on. */
+  dependencies: { id: string; title: string; branch: string | null; result: string }[];
+  /** Text that hooks added. */
+  context: string[];
+  checks: string[];
+  protect: string[];
+  /** The session goes on: the agent knows the task already. */
+  resumed: boolean;
+}
+
+/** Earlier feedback that is told; older entries rarely help and always cost. */
+const FEEDBACK_KEPT = 5;
+
+/** The prompt of one run, as markdown. Sections without content are left out. */
+export function buildPrompt(parts: PromptParts): string {
+  const news = [feedbackSection(parts), section('From the hooks of this workspace', parts.context.join('\n\n'))];
+  const sections = parts.resumed
+    ? [
+        'You worked on this task before and your session goes on. Look at the state of the working tree first.',
+        ...news,
+        rules(parts),
+      ]
+    : [task(parts), dependencySection(parts), ...news, rules(parts)];
+  return `${sections.filter(Boolean).join('\n\n')}\n`;
+}
+
+const section = (heading: string, text: string): string => (text.trim() ? `## ${heading}\n\n${text.trim()}` : '');
+
+function task({ title, body }: PromptParts): string {
+  const text = body.trim();
+  return text.startsWith('# ') ? text : `# ${title}\n\n${text}`;
+}
+
+function dependencySection({ dependencies }: PromptParts): string {
+  const items = dependencies.map(({ id, title, branch, result }) => {
+    const where = branch ? ` (its branch ${branch} is merged in)` : '';
+    return `- ${id}: ${title}${where}${result ? `\n  ${result.split('\n').join('\n  ')}` : ''}`;
+  });
+  return section('Done before this task', items.join('\n'));
+}
+
+function feedbackSection({ feedback, resumed }: PromptParts): string {
+  const told = feedback.slice(-FEEDBACK_KEPT).map(({ from, message, attempt }) => {
+    const which = attempt === undefined ? '' : ` on attempt ${attempt}`;
+    return `### From ${from}${which}\n\n${message}`;
+  });
+  const lead = resumed ? '' : 'An earlier attempt at this task was not accepted. Its work is in the working tree.\n\n';
+  return section('Feedback', told.length ? lead + told.join('\n\n') : '');
+}
+
+function rules({ worktree, branch, base, checks, protect }: PromptParts): string {
+  const lines = [
+    `- Work in ${worktree} and change nothing outside it.`,
+    branch
+      ? `- You are on the branch ${branch}${base ? `, made from ${base.slice(0, 12)}` : ''}. Stay on it; do not push.`
+      : '',
+    '- Nobody can answer questions while you work. What you leave uncommitted is committed for you.',
+    checks.length
+      ? `- Afterwards these checks must pass:\n${checks.map((check) => `  - \`${check}\``).join('\n')}`
+      : '',
+    protect.length ? `- Do not change files that match: ${protect.join(', ')}` : '',
+  ];
+  return section('How you work', lines.filter(Boolean).join('\n'));
+}
+
+/** The system prompt: the role's text. */
+export const buildSystemPrompt = (rolePrompt: string): string => rolePrompt.trim();

@@ -1,0 +1,56 @@
+// The private record of where a task's work is: kept with its runs, because what a task file says of paths and branches is not trusted.
+import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { z } from 'zod';
+import type { Workspace } from '../paths.ts';
+
+const schema = z.object({
+  /** `tree`: the repository's own checked-out tree; `folder`: no git there at all. */
+  kind: z.enum(['worktree', 'tree', 'folder']),
+  /** The repository as it was named; its root for kind `tree`. */
+  repo: z.string(),
+  /** Where the agent works. */
+  worktree: z.string(),
+  branch: z.string().nullable(),
+  /** The commit that the branch was made from, and the one that the agent began on (dependencies merged in). */
+  base: z.string().nullable(),
+  start: z.string().nullable(),
+  setup_done: z.boolean(),
+  /** Kind `tree`: what was untracked before the agent came. */
+  open: z.object({ root: z.string(), branch: z.string(), head: z.string(), untracked: z.array(z.string()) }).optional(),
+  /** Kind `tree`: the captured work, not yet on the branch. */
+  captured: z.string().optional(),
+});
+export type Work = z.output<typeof schema>;
+
+const path = (workspace: Workspace, id: string): string => join(workspace.runs(id), 'work.json');
+
+export function readWork(workspace: Workspace, id: string): Work | null {
+  try {
+    const parsed = schema.safeParse(JSON.parse(readFileSync(path(workspace, id), 'utf8')));
+    return parsed.success ? parsed.data : null;
+  } catch {
+    return null;
+  }
+}
+
+export function writeWork(workspace: Workspace, id: string, work: Work): Work {
+  mkdirSync(workspace.runs(id), { recursive: true, mode: 0o700 });
+  writeJson(path(workspace, id), work);
+  return work;
+}
+
+/** Writes JSON aside and renames it in place. */
+export function writeJson(file: string, value: unknown): void {
+  writeFileSync(`${file}.tmp`, `${JSON.stringify(value, null, 1)}\n`, { mode: 0o600 });
+  renameSync(`${file}.tmp`, file);
+}
+
+/** Reads JSON that we wrote; null when it is missing or cut off. */
+export function readJson<T>(file: string): T | null {
+  try {
+    return JSON.parse(readFileSync(file, 'utf8')) as T;
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,121 @@
+// What the daemon does beside the queue: health checks, the disk floor, polling for tasks, notices, heartbeats.
+import { readFileSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Context } from './attempt/context.ts';
+import { now } from './clock.ts';
+import { messageOf } from './errors.ts';
+import type { TowpathEvent } from './events.ts';
+import { runHooks } from './hooks/run.ts';
+import { submitPolled } from './queue/polled.ts';
+import { toJson } from './queue/port.ts';
+import type { Scheduler } from './scheduler.ts';
+
+const DISK_MS = 5000;
+const POLL_MS = 60_000;
+const HEARTBEAT_MS = 15_000;
+/** Notices that may run or wait at once; more are dropped and told. */
+const NOTICES = 64;
+
+export interface Background {
+  /** The first health check has answered. */
+  readonly ready: boolean;
+  close(): Promise<void>;
+}
+
+/** Starts it all; the first health check and the first look at the disk are over when it resolves. */
+export async function startBackground(ctx: Context, scheduler: Scheduler): Promise<Background> {
+  const pauseFile = join(ctx.workspace.state, 'paused');
+  scheduler.onPause((reason) => {
+    if (reason === null) rmSync(pauseFile, { force: true });
+    else writeFileSync(pauseFile, `${reason}\n`);
+  });
+  try {
+    scheduler.setHold('operator', readFileSync(pauseFile, 'utf8').trim());
+  } catch {
+    // Not paused.
+  }
+  const hooks = (event: 'health_check' | 'poll' | 'notify', payload: Record<string, unknown>) =>
+    runHooks({
+      workspace: ctx.workspace,
+      event,
+      payload: { version: 1, event, workspace: ctx.workspace.root, ...payload },
+      cwd: ctx.workspace.root,
+      env: ctx.settings.env,
+      timeout_ms: ctx.settings.hooks.timeout,
+      events: ctx.events,
+    });
+  const health = async () => {
+    const { verdict } = await hooks('health_check', {});
+    scheduler.setHold(
+      'health',
+      verdict.kind === 'continue' || ctx.settings.hooks.on_failure.health_check === 'ignore'
+        ? null
+        : `the health check fails: ${verdict.reason}`,
+    );
+  };
+  const disk = () => {
+    const { bavail, bsize } = statfsSync(ctx.workspace.root);
+    const free = bavail * bsize;
+    const floor = ctx.settings.limits.disk_free;
+    scheduler.setHold(
+      'disk',
+      free < floor
+        ? `only ${Math.floor(free / 1e6)} MB of disk are free (limits.disk_free is ${Math.floor(floor / 1e6)} MB)`
+        : null,
+    );
+  };
+  const poll = async () => {
+    const { runs } = await hooks('poll', {});
+    for (const run of runs)
+      await submitPolled(ctx.queue, run.stdout, (message) => ctx.events.emit('warning', { message }));
+    scheduler.nudge();
+  };
+  const notices = new Set<Promise<unknown>>();
+  const unsubscribe = ctx.events.on((event: TowpathEvent) => {
+    if (event.event !== 'transition') return;
+    if (notices.size >= NOTICES)
+      return ctx.events.emit('warning', { task: event.task, message: 'too many notices at once: one was dropped' });
+    const notice = ctx.queue
+      .get(event.task)
+      .then((task) =>
+        hooks('notify', {
+          task: task && toJson(task),
+          from: event.from,
+          to: event.to,
+          outcome: event.outcome ?? null,
+          reason: event.reason ?? null,
+        }),
+      )
+      .catch((thrown: unknown) =>
+        ctx.events.emit('warning', { task: event.task, message: `notify: ${messageOf(thrown)}` }),
+      );
+    notices.add(notice);
+    void notice.finally(() => notices.delete(notice));
+  });
+  const guarded = (name: string, work: () => unknown) => async () => {
+    try {
+      await work();
+      scheduler.setFault(name, null);
+    } catch (thrown) {
+      scheduler.setFault(name, { what: `${name}: ${messageOf(thrown)}`, since: now(), doing: 'tries again' });
+    }
+  };
+  const heartbeat = () => scheduler.heartbeat();
+  await guarded('health', health)();
+  await guarded('disk', disk)();
+  void guarded('poll', poll)();
+  const timers = [
+    setInterval(() => void guarded('health', health)(), ctx.settings.hooks.health_every),
+    setInterval(() => void guarded('disk', disk)(), DISK_MS),
+    setInterval(() => void guarded('poll', poll)(), POLL_MS),
+    setInterval(() => void guarded('heartbeat', heartbeat)(), HEARTBEAT_MS),
+  ];
+  return {
+    ready: true,
+    close: async () => {
+      for (const timer of timers) clearInterval(timer);
+      await Promise.allSettled(notices);
+      unsubscribe();
+    },
+  };
+}

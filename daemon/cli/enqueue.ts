@@ -1,0 +1,58 @@
+// towpath enqueue: files into incoming/, whole, and the daemon told at once.
+import { readFileSync, statSync } from 'node:fs';
+import { basename } from 'node:path';
+import { EXIT, errno, TowpathError } from '../errors.ts';
+import { MAX_BYTES, parseTask } from '../task/file.ts';
+import { askDaemon, open } from './open.ts';
+import type { Common } from './program.ts';
+
+/** Prints the id of each task. Refused files go nowhere: exit 3, after all the others were put in. */
+export async function enqueue([files]: [string[]], options: Common): Promise<number> {
+  const opened = open(options.workspace);
+  let status: number = EXIT.ok;
+  for (const file of files) {
+    try {
+      const content = read(file);
+      const name =
+        file === '-'
+          ? `${parseTask(content).spec.id ?? `task-${Date.now().toString(36)}`}.md`
+          : basename(file).endsWith('.md')
+            ? basename(file)
+            : `${basename(file)}.md`;
+      const id = await opened.queue.submit({ content, name });
+      const task = await opened.queue.get(id);
+      if (opened.daemon && task?.queue === 'incoming')
+        await askDaemon(opened, { op: 'dropped', name: basename(task.path) }).catch(() => {});
+      console.log(options.json ? JSON.stringify({ id, path: task?.path ?? null }) : id);
+    } catch (thrown) {
+      if (!(thrown instanceof TowpathError)) throw thrown;
+      console.error(
+        options.json
+          ? JSON.stringify({ error: { code: thrown.code, message: thrown.line } })
+          : `towpath: ${thrown.line}`,
+      );
+      status = thrown.exit;
+    }
+  }
+  if (!opened.daemon && status === EXIT.ok && !options.json)
+    console.error('no daemon runs: "towpath start" takes it up');
+  return status;
+}
+
+/** The bytes of a file or of stdin. Throws `not_found`, or `task_refused` for what is too large to be a task. */
+export function read(file: string): Uint8Array {
+  try {
+    if (file !== '-' && statSync(file).size > MAX_BYTES)
+      throw new TowpathError('task_refused', `${file}: the file is larger than 1 MiB: shorten it`);
+    return readFileSync(file === '-' ? 0 : file);
+  } catch (thrown) {
+    if (thrown instanceof TowpathError) throw thrown;
+    const why =
+      errno(thrown) === 'ENOENT'
+        ? 'no such file'
+        : errno(thrown) === 'EISDIR'
+          ? 'this is a folder'
+          : String(errno(thrown));
+    throw new TowpathError(errno(thrown) === 'ENOENT' ? 'not_found' : 'bad_usage', `${file}: ${why}`);
+  }
+}

@@ -1,0 +1,66 @@
+// towpath init: the folders of a workspace, a settings file that explains itself, the shipped roles and hook samples.
+import { copyFileSync, existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { join, relative, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { SETTINGS, Workspace } from '../paths.ts';
+import { SHIPPED_ROLES } from '../roles/role.ts';
+import { QUEUES } from '../task/terms.ts';
+import { inspect } from '../worktree/repo.ts';
+import type { Common } from './program.ts';
+
+const SHIPPED_HOOKS = fileURLToPath(new URL('../../hooks/', import.meta.url));
+
+const TEMPLATE = `# Settings of this Towpath workspace. Every key is optional; docs/settings.md explains each one.
+# repo: .                    # the repository that tasks work in
+# base: main                 # the branch that tasks start from (default: the one that is checked out)
+# agent: auto                # claude, shell, or a name under agents:
+# review: none               # none or human
+# checks: [npm test]         # what must pass before a task is done
+# protect: [.github/**]      # files that no task may change
+# concurrency: 2
+# timeouts: {agent: 10m, stuck: 5m, first_output: 2m}
+# agents:
+#   mybot: {command: [./mybot, --fast], input: json}
+`;
+
+/** Makes a workspace in a folder; what is there already stays as it is. */
+export async function init([dir]: [string | undefined], options: Common): Promise<void> {
+  const workspace = new Workspace(resolve(dir ?? options.workspace ?? '.'));
+  const made: string[] = [];
+  const folder = (path: string) => {
+    if (!existsSync(path)) made.push(`${relative(workspace.root, path)}/`);
+    mkdirSync(path, { recursive: true });
+  };
+  const file = (path: string, make: (path: string) => void) => {
+    if (existsSync(path)) return;
+    make(path);
+    made.push(relative(workspace.root, path));
+  };
+  mkdirSync(workspace.root, { recursive: true });
+  file(workspace.settings, (path) => writeFileSync(path, TEMPLATE));
+  for (const queue of QUEUES) folder(workspace.queue(queue));
+  for (const name of ['hooks', 'roles', 'workflows', 'patterns']) folder(join(workspace.root, name));
+  for (const [from, to] of [
+    [SHIPPED_ROLES, workspace.roles],
+    [SHIPPED_HOOKS, workspace.hooks],
+  ] as const)
+    for (const name of readdirSync(from))
+      if (/\.(md|sample)$/.test(name)) file(join(to, name), (path) => copyFileSync(join(from, name), path));
+  mkdirSync(workspace.state, { recursive: true, mode: 0o700 });
+  // Each private folder keeps itself out of git, so that no file of the user's has to be changed.
+  for (const name of ['queues', '.towpath', '.worktrees']) {
+    mkdirSync(join(workspace.root, name), { recursive: true });
+    const path = join(workspace.root, name, '.gitignore');
+    if (!existsSync(path)) writeFileSync(path, '*\n');
+  }
+  const repo = await inspect(workspace.root);
+  if (options.json) {
+    console.log(JSON.stringify({ workspace: workspace.root, made, git: repo.kind }));
+    return;
+  }
+  console.log(`workspace ready: ${workspace.root} (${SETTINGS})`);
+  if (repo.kind === 'none')
+    console.error(`note: ${workspace.root} is no git repository: run "git init" there, or set repo: in ${SETTINGS}`);
+  else if (repo.head === null) console.error('note: the repository has no commit yet: tasks need one to start from');
+  console.error('next: "towpath start", and drop a .md file into queues/incoming');
+}

@@ -1,0 +1,166 @@
+// The command line: every command, its arguments and its help in one list; what a command does is in its own file.
+import { Argument, Command, CommanderError, Option } from 'commander';
+import { EXIT, messageOf, TowpathError } from '../errors.ts';
+import { QUEUES } from '../task/terms.ts';
+
+/** Options that every command takes. */
+export interface Common {
+  workspace?: string;
+  json?: boolean;
+  debug?: boolean;
+}
+
+type Action = (args: never, options: never) => Promise<number | undefined> | Promise<void>;
+
+/** Runs the command line. Resolves to the exit status; the only text of its own goes to stderr. */
+export async function main(argv: readonly string[], version: string): Promise<number> {
+  let status: number = EXIT.ok;
+  const program = new Command('towpath')
+    .description('Hauls markdown tasks through coding agents to reviewed branches.')
+    .version(version, '-V, --version')
+    .option(
+      '-w, --workspace <dir>',
+      'the workspace (default: TOWPATH_WORKSPACE, else the nearest parent with towpath.yaml)',
+    )
+    .option('--json', 'stable JSON on stdout; NDJSON for streams')
+    .option('--debug', 'stack traces for errors')
+    .helpCommand('help [command]', 'help for a command')
+    .showHelpAfterError(false)
+    .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'towpath: ')) })
+    .exitOverride();
+
+  /** One command; its file is loaded only when it is called. */
+  const add = (
+    spec: string,
+    description: string,
+    load: () => Promise<Action>,
+    shape: (command: Command) => Command = (c) => c,
+  ) => {
+    const command = program.command(spec).description(description).allowExcessArguments(false);
+    shape(command)
+      .exitOverride()
+      .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'towpath: ')) })
+      .action(async (...given: unknown[]) => {
+        const options = program.opts<Common>();
+        const args = given.slice(0, -2);
+        const run = (await load()) as unknown as (args: unknown[], options: unknown) => Promise<number | undefined>;
+        status = (await run(args, { ...options, ...(given.at(-2) as object) })) ?? EXIT.ok;
+      })
+      .option('--json', 'stable JSON on stdout; NDJSON for streams')
+      .option('-w, --workspace <dir>', 'the workspace')
+      .option('--debug', 'stack traces for errors');
+  };
+  const queue = new Argument('[queue]', 'one queue').choices(QUEUES);
+
+  add('init [dir]', 'make a workspace', async () => (await import('./init.ts')).init);
+  add(
+    'start',
+    'run the daemon in the foreground',
+    async () => (await import('./start.ts')).start,
+    (c) =>
+      c
+        .option('--drain', 'stop when nothing can run any more; exit 1 when tasks failed or are blocked')
+        .option('--single-task', 'run one task, then stop')
+        .option('--role <role>', 'take only tasks of this role')
+        .option('--agent-id <name>', 'the name of this worker in its locks'),
+  );
+  add(
+    'stop',
+    'stop the daemon once the running attempts have ended',
+    async () => (await import('./stop.ts')).stop,
+    (c) => c.option('--now', 'end the running attempts and put their tasks back'),
+  );
+  add(
+    'enqueue <files...>',
+    'put task files into incoming/ ("-" reads one from stdin)',
+    async () => (await import('./enqueue.ts')).enqueue,
+  );
+  add('status', 'what is going on, and what needs you', async () => (await import('./look.ts')).status);
+  add(
+    'list',
+    'tasks, of all queues or of one',
+    async () => (await import('./look.ts')).list,
+    (c) => c.addArgument(queue),
+  );
+  add('show <id>', 'one task with its attempts, checks and feedback', async () => (await import('./look.ts')).show);
+  add('why <id>', 'why a task is not running', async () => (await import('./why.ts')).why);
+  add(
+    'logs <id>',
+    'what its agent said and did',
+    async () => (await import('./look.ts')).logs,
+    (c) =>
+      c
+        .option('-f, --follow', 'go on until the attempt ends')
+        .option('--raw', "the agent's own output")
+        .addOption(new Option('--attempt <n>', 'which run (default: the last)').argParser(whole)),
+  );
+  add('watch', 'a live board', async () => (await import('./look.ts')).watch);
+  add('accept <id>', 'accept a result that waits for review', async () => (await import('./verbs.ts')).accept);
+  add(
+    'reject <id>',
+    'send a result back with feedback',
+    async () => (await import('./verbs.ts')).reject,
+    (c) => c.requiredOption('-m, --message <text>', 'what is to be done better'),
+  );
+  add(
+    'answer <id>',
+    'answer the question of an agent',
+    async () => (await import('./verbs.ts')).answer,
+    (c) => c.requiredOption('-m, --message <text>', 'the answer'),
+  );
+  add('retry <id>', 'run a failed, blocked or done task again', async () => (await import('./verbs.ts')).retry);
+  add('cancel <id>', 'give a task up; its work stays on its branch', async () => (await import('./verbs.ts')).cancel);
+  add(
+    'resolve <id>',
+    'decide about a failed hook',
+    async () => (await import('./verbs.ts')).resolve,
+    (c) => c.addArgument(new Argument('<decision>').choices(['retry', 'skip', 'abort'])),
+  );
+  add('pause [id]', 'hold a task, or all claiming', async () => (await import('./verbs.ts')).pause);
+  add('resume [id]', 'let a task, an agent, or all claiming go on', async () => (await import('./verbs.ts')).resume);
+  add(
+    'validate <files...>',
+    'check task files without running them',
+    async () => (await import('./validate.ts')).validate,
+  );
+  add('doctor', 'look for what is wrong, and say what to do', async () => (await import('./look.ts')).doctor);
+  add(
+    'stats',
+    'runs, outcomes and cost by day, agent, role and model',
+    async () => (await import('./look.ts')).stats,
+    (c) => c.option('--since <when>', 'a date, or a duration such as 7d'),
+  );
+  add(
+    'events',
+    'what happened',
+    async () => (await import('./look.ts')).events,
+    (c) =>
+      c
+        .option('-f, --follow', 'go on')
+        .option('--task <id>', 'of one task')
+        .addOption(new Option('--limit <n>', 'the last n').argParser(whole)),
+  );
+  add(
+    'demo',
+    'a throwaway repository and five tasks, with no agent and no key',
+    async () => (await import('./demo.ts')).demo,
+    (c) => c.option('--dir <dir>', 'where to make it (default: a temporary folder)'),
+  );
+
+  try {
+    await program.parseAsync(argv, { from: 'user' });
+    return status;
+  } catch (thrown) {
+    if (thrown instanceof CommanderError) return thrown.exitCode === 0 ? EXIT.ok : EXIT.usage;
+    if (argv.includes('--debug') && thrown instanceof Error) console.error(thrown.stack);
+    const line = thrown instanceof TowpathError ? thrown.line : messageOf(thrown);
+    const code = thrown instanceof TowpathError ? thrown.code : 'failed';
+    console.error(argv.includes('--json') ? JSON.stringify({ error: { code, message: line } }) : `towpath: ${line}`);
+    return thrown instanceof TowpathError ? thrown.exit : EXIT.failed;
+  }
+}
+
+function whole(text: string): number {
+  if (!/^\d+$/.test(text)) throw new TowpathError('bad_usage', `"${text}" is no number`);
+  return Number(text);
+}

@@ -1,0 +1,82 @@
+// The verbs of a person: accept, reject, answer, retry, cancel, resolve, pause, resume. By the daemon, or without one.
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Limits } from '../limits.ts';
+import * as verbs from '../operate.ts';
+import type { TaskJson } from '../task/terms.ts';
+import { askDaemon, open, operate } from './open.ts';
+import type { Common } from './program.ts';
+
+type Message = Common & { message: string };
+
+function tell(task: TaskJson, options: Common): void {
+  if (options.json) console.log(JSON.stringify(task));
+  else console.log(`${task.id} is in ${task.queue}/${task.reason ? `: ${task.reason}` : ''}`);
+}
+
+const plain =
+  (op: 'accept' | 'retry' | 'cancel') =>
+  async ([id]: [string], options: Common) =>
+    tell(await operate(open(options.workspace), { op, id }, (operator) => verbs[op](operator, id)), options);
+
+export const accept = plain('accept');
+export const retry = plain('retry');
+export const cancel = plain('cancel');
+
+export async function reject([id]: [string], options: Message): Promise<void> {
+  tell(
+    await operate(open(options.workspace), { op: 'reject', id, message: options.message }, (op) =>
+      verbs.reject(op, id, options.message),
+    ),
+    options,
+  );
+}
+
+export async function answer([id]: [string], options: Message): Promise<void> {
+  tell(
+    await operate(open(options.workspace), { op: 'answer', id, message: options.message }, (op) =>
+      verbs.answer(op, id, options.message),
+    ),
+    options,
+  );
+}
+
+export async function resolve([id, decision]: [string, 'retry' | 'skip' | 'abort'], options: Common): Promise<void> {
+  tell(
+    await operate(open(options.workspace), { op: 'resolve', id, decision }, (op) => verbs.resolve(op, id, decision)),
+    options,
+  );
+}
+
+export async function pause([id]: [string | undefined], options: Common): Promise<void> {
+  const opened = open(options.workspace);
+  if (id) return tell(await operate(opened, { op: 'pause', id }, (op) => verbs.pause(op, id)), options);
+  const reason = 'claiming is paused by the operator: "towpath resume" goes on';
+  if (opened.daemon) await askDaemon(opened, { op: 'pause_all', reason });
+  else {
+    mkdirSync(opened.workspace.state, { recursive: true, mode: 0o700 });
+    writeFileSync(join(opened.workspace.state, 'paused'), `${reason}\n`);
+  }
+  console.log(
+    options.json ? JSON.stringify({ paused: true }) : 'paused: running attempts go on, nothing new is claimed',
+  );
+}
+
+/** A task by its id, else an agent that a limit closed, else all claiming. */
+export async function resume([id]: [string | undefined], options: Common): Promise<void> {
+  const opened = open(options.workspace);
+  if (!id) {
+    if (opened.daemon) await askDaemon(opened, { op: 'resume_all' });
+    else rmSync(join(opened.workspace.state, 'paused'), { force: true });
+    console.log(options.json ? JSON.stringify({ paused: false }) : 'resumed');
+    return;
+  }
+  const limits = new Limits(opened.workspace);
+  if (limits.of(id) && !(await opened.queue.get(id))) {
+    if (opened.daemon) await askDaemon(opened, { op: 'open_agent', agent: id });
+    else limits.open(id);
+    console.log(options.json ? JSON.stringify({ agent: id, open: true }) : `agent ${id} is open again`);
+    return;
+  }
+  tell(await operate(opened, { op: 'resume', id }, (op) => verbs.resume(op, id)), options);
+}

@@ -1,0 +1,59 @@
+// What a task that does not move asks of a person: why, and the command that answers it.
+import type { Task } from '../../queue/port.ts';
+import type { Queue } from '../../task/terms.ts';
+import { clean, truncate } from './style.ts';
+import { shellWord } from './words.ts';
+
+export interface Need {
+  id: string;
+  title: string;
+  queue: Queue;
+  why: string;
+  next: string;
+  since: string | null;
+}
+
+/** Null when nobody has to act: it runs, it is done, or it waits for something that comes by itself. */
+export function needOf(task: Task): Need | null {
+  const found = whatNext(task);
+  if (!found) return null;
+  const { state } = task;
+  return {
+    id: task.id,
+    title: truncate(clean(task.title), 200),
+    queue: task.queue,
+    why: truncate(clean(found.why), 500),
+    next: found.next,
+    since: state.finished_at ?? state.claimed_at ?? null,
+  };
+}
+
+function whatNext(task: Task): { why: string; next: string } | null {
+  const { state, queue } = task;
+  const id = shellWord(task.id);
+  const why = task.refusal ?? state.reason ?? '';
+  if (queue === 'provisional')
+    return state.waits_for === 'review'
+      ? { why: why || 'waits for your review', next: `towpath accept ${id}  # or: towpath reject ${id} -m "…"` }
+      : null;
+  if (queue === 'failed') return { why: why || 'moved to failed/ by hand', next: failedNext(task, id) };
+  if (queue !== 'blocked') return null;
+  switch (state.waits_for) {
+    case 'dependencies':
+      return null;
+    case 'answer':
+      return { why: state.question ?? why, next: `towpath answer ${id} -m "…"` };
+    case 'hook':
+      return { why, next: `towpath resolve ${id} retry  # or: skip, abort` };
+    case 'paused':
+      return { why: why || 'paused', next: `towpath resume ${id}` };
+    default:
+      return { why: why || 'moved to blocked/ by hand', next: `towpath retry ${id}` };
+  }
+}
+
+/** A refused file is the same after another try: it has to be mended first. */
+function failedNext(task: Task, id: string): string {
+  const refused = task.refusal !== null || task.state.outcome === 'refused';
+  return refused ? `$EDITOR ${shellWord(task.path)} && towpath retry ${id}` : `towpath retry ${id}`;
+}

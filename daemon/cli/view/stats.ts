@@ -1,0 +1,92 @@
+// towpath stats: runs, outcomes, tokens, cost and time by day, agent, role and model, and what an accepted task took.
+import { formatDuration } from '../../clock.ts';
+import type { Ledger } from '../../ledger/ledger.ts';
+import type { Stats, StatsGroup } from '../../ledger/terms.ts';
+import type { Outcome } from '../../task/terms.ts';
+import { fillScreen, paintOf, type Screen, truncate } from './style.ts';
+import { table } from './table.ts';
+import { dateTime, money, percent, plural, short } from './words.ts';
+
+/** `since` is an ISO date; without it everything counts. */
+export const gatherStats = (ledger: Ledger, since?: string): Stats =>
+  ledger.stats(since === undefined ? {} : { since });
+
+export function renderStats(stats: Stats, on: Partial<Screen> = {}): string {
+  const screen = fillScreen(on);
+  const paint = paintOf(screen);
+  const { total, accepted, reached } = stats;
+  if (total.runs === 0 && accepted.tasks.length === 0)
+    return stats.since
+      ? `no runs since ${dateTime(stats.since)}`
+      : 'no runs yet: towpath enqueue FILE.md, then towpath start';
+  const span = stats.since ? `since ${dateTime(stats.since)}: ` : '';
+  const head = [
+    `${span}${plural(total.runs, 'run')}, ${percent(total.outcomes.ok ?? 0, ended(total)) || '-'} ok, ${money(total.cost_usd)}, ${formatDuration(total.duration_ms)}`,
+    `${plural(reached.done ?? 0, 'task')} done, ${reached.failed ?? 0} failed${accepted.cost_per_task_usd === null ? '' : `, ${money(accepted.cost_per_task_usd)} per accepted task`}`,
+    ...(total.cost_unknown > 0 ? [paint.dim(`${plural(total.cost_unknown, 'run')} told no cost`)] : []),
+  ].map((line) => (line.startsWith('\x1b') ? line : truncate(line, screen.width)));
+  const parts = [
+    groupTable('Day', stats.by_day, screen),
+    groupTable('Agent', stats.by_agent, screen),
+    groupTable('Role', stats.by_role, screen),
+    groupTable('Model', stats.by_model, screen),
+    acceptedTable(stats, screen),
+  ];
+  return [head, ...parts]
+    .filter((lines) => lines.length > 0)
+    .map((lines) => lines.join('\n'))
+    .join('\n\n');
+}
+
+const ended = (group: StatsGroup): number => group.runs - group.open;
+
+function groupTable(name: string, groups: readonly StatsGroup[], screen: Screen): string[] {
+  const paint = paintOf(screen);
+  return table(
+    groups,
+    [
+      { head: name.toUpperCase(), cell: (g) => g.key, min: 10, paint: paint.bold },
+      { head: 'RUNS', cell: (g) => String(g.runs), align: 'right' },
+      { head: 'OK', cell: (g) => percent(g.outcomes.ok ?? 0, ended(g)), align: 'right' },
+      { head: 'COST', cell: (g) => money(g.cost_usd), align: 'right' },
+      { head: 'PER RUN', cell: (g) => money(perRun(g)), align: 'right', drop: 3 },
+      { head: 'TIME', cell: (g) => formatDuration(g.duration_ms), align: 'right', drop: 1 },
+      { head: 'IN', cell: (g) => short(g.tokens.input), align: 'right', drop: 5 },
+      { head: 'OUT', cell: (g) => short(g.tokens.output), align: 'right', drop: 5 },
+      { head: 'CACHED', cell: (g) => short(g.tokens.cache_read), align: 'right', drop: 6 },
+      { head: 'NOT OK', cell: (g) => others(g), min: 10, drop: 4, paint: paint.dim },
+    ],
+    screen,
+  );
+}
+
+function perRun(group: StatsGroup): number | null {
+  const told = ended(group) - group.cost_unknown;
+  return told > 0 ? group.cost_usd / told : null;
+}
+
+/** The other outcomes, the most frequent first. */
+function others(group: StatsGroup): string {
+  return (Object.entries(group.outcomes) as [Outcome, number][])
+    .filter(([outcome]) => outcome !== 'ok')
+    .sort((a, b) => b[1] - a[1])
+    .map(([outcome, n]) => `${outcome} ${n}`)
+    .join(', ');
+}
+
+/** The dearest first: that is what one looks for. */
+function acceptedTable({ accepted }: Stats, screen: Screen): string[] {
+  const paint = paintOf(screen);
+  const dearest = [...accepted.tasks].sort((a, b) => b.cost_usd - a.cost_usd).slice(0, 10);
+  return table(
+    dearest,
+    [
+      { head: 'ACCEPTED', cell: (t) => t.task, min: 10, paint: paint.bold },
+      { head: 'RUNS', cell: (t) => String(t.runs), align: 'right' },
+      { head: 'COST', cell: (t) => money(t.cost_usd), align: 'right' },
+      { head: 'TIME', cell: (t) => formatDuration(t.duration_ms), align: 'right', drop: 2 },
+      { head: 'DONE', cell: (t) => dateTime(t.done_at), drop: 1, paint: paint.dim },
+    ],
+    screen,
+  );
+}

@@ -1,0 +1,123 @@
+// towpath status: what is going on and what needs you, as one stable object and as one screen.
+import type { Reader } from '../../agents/port.ts';
+import { epochMs } from '../../clock.ts';
+import { readDaemonInfo } from '../../hold.ts';
+import type { Ledger } from '../../ledger/ledger.ts';
+import { Limits } from '../../limits.ts';
+import type { Workspace } from '../../paths.ts';
+import { isAlive } from '../../process/identity.ts';
+import { readLock } from '../../queue/files/lock.ts';
+import type { Phase, QueuePort, Task } from '../../queue/port.ts';
+import type { Queue } from '../../task/terms.ts';
+import { type Need, needOf } from './needs.ts';
+import { lastOf } from './runs.ts';
+import { startOfToday } from './words.ts';
+
+export { renderStatus } from './status-text.ts';
+
+export interface Running {
+  id: string;
+  title: string;
+  agent: string | null;
+  model: string | null;
+  phase: Phase | null;
+  attempt: number | null;
+  elapsed_ms: number;
+  /** The last thing the agent did, in one line. */
+  last: string | null;
+}
+
+export interface Status {
+  workspace: string;
+  daemon: { running: boolean; pid: number | null; since: string | null; version: string | null; paused: string | null };
+  counts: Record<Queue, number>;
+  running: Running[];
+  needs_you: Need[];
+  waiting: { id: string; reason: string }[];
+  limits: { agent: string; until: string | null; reason: string }[];
+  faults: { what: string; since: string; doing: string }[];
+  spent_today_usd: number;
+  done_today: number;
+  failed_today: number;
+}
+
+export interface StatusSources {
+  workspace: Workspace;
+  queue: QueuePort;
+  ledger: Ledger;
+  /** Reads an agent's output; without it `last` stays null. */
+  readerFor?: ((agent: string) => Reader | null) | undefined;
+  now?: number;
+}
+
+/** Without a daemon every waiting task waits for one; so many are named. */
+const WAITING_MAX = 100;
+/** Reading more files than this only to name them would make `status` slow. */
+const READ_MAX = 2000;
+
+export async function gatherStatus(sources: StatusSources): Promise<Status> {
+  const { workspace, queue, ledger, now = Date.now() } = sources;
+  const info = readDaemonInfo(workspace);
+  const daemon = info && isAlive(info) ? info : null;
+  const counts = await queue.counts();
+  const list = (name: Queue): Promise<Task[]> => (counts[name] > 0 ? queue.list(name) : Promise.resolve([]));
+  const claimed = await list('claimed');
+  const stuck = [...(await list('blocked')), ...(await list('provisional')), ...(await list('failed'))];
+  const today = startOfToday(now);
+  return {
+    workspace: workspace.root,
+    daemon: {
+      running: daemon !== null,
+      pid: daemon?.pid ?? null,
+      since: daemon?.started_at ?? null,
+      version: daemon?.version ?? null,
+      paused: daemon?.paused ?? null,
+    },
+    counts,
+    running: claimed.map((task) => runningOf(task, sources, now)),
+    needs_you: stuck.flatMap((task) => needOf(task) ?? []),
+    waiting: [
+      ...(daemon
+        ? Object.entries(daemon.waiting).map(([id, reason]) => ({ id, reason }))
+        : await undriven(queue, counts.incoming)),
+      ...stuck.flatMap((task) =>
+        task.state.waits_for === 'dependencies'
+          ? [{ id: task.id, reason: task.state.reason ?? 'waits for other tasks' }]
+          : [],
+      ),
+    ],
+    limits: Object.entries(new Limits(workspace).list()).map(([agent, { until, reason }]) => ({
+      agent,
+      until,
+      reason,
+    })),
+    faults: daemon?.faults ?? [],
+    spent_today_usd: ledger.spent({ since: today }),
+    done_today: ledger.reached('done', today),
+    failed_today: ledger.reached('failed', today),
+  };
+}
+
+async function undriven(queue: QueuePort, waiting: number): Promise<Status['waiting']> {
+  if (waiting === 0 || waiting > READ_MAX) return [];
+  const tasks = await queue.list('incoming');
+  return tasks.slice(0, WAITING_MAX).map(({ id }) => ({ id, reason: 'no daemon runs' }));
+}
+
+function runningOf(task: Task, { workspace, readerFor }: StatusSources, now: number): Running {
+  const read = readLock(workspace.lock(task.id));
+  const lock = read === 'unreadable' ? null : read;
+  const agent = lock?.agent?.name ?? task.state.agent ?? task.spec.agent ?? null;
+  const reader = lock?.phase === 'execute' && agent ? readerFor?.(agent) : null;
+  const since = epochMs(lock?.claimed_at ?? task.state.claimed_at ?? '');
+  return {
+    id: task.id,
+    title: task.title,
+    agent,
+    model: task.state.model ?? task.spec.model ?? null,
+    phase: lock?.phase ?? null,
+    attempt: lock?.attempt ?? null,
+    elapsed_ms: Number.isNaN(since) ? 0 : Math.max(0, now - since),
+    last: lock && reader ? lastOf(workspace.run(task.id, lock.attempt), reader) : null,
+  };
+}

@@ -1,0 +1,94 @@
+// towpath why: the reason, from the files, why a task is not running.
+import { existsSync, readdirSync } from 'node:fs';
+import { AgentRegistry } from '../agents/registry.ts';
+import { agentNameOf, repoOf, vet } from '../attempt/plan.ts';
+import { formatDuration } from '../clock.ts';
+import { TowpathError } from '../errors.ts';
+import { Limits } from '../limits.ts';
+import { readiness } from '../queue/dependencies.ts';
+import { readLock } from '../queue/files/lock.ts';
+import type { Task } from '../queue/port.ts';
+import { DEFAULT_ROLE, readRole } from '../roles/role.ts';
+import { QUEUES } from '../task/terms.ts';
+import { waitReason } from '../waiting/wait.ts';
+import { type Opened, open } from './open.ts';
+import type { Common } from './program.ts';
+
+export async function why([id]: [string], options: Common): Promise<void> {
+  const opened = open(options.workspace);
+  const task = await opened.queue.get(id);
+  if (!task) throw new TowpathError('task_not_found', `no task "${id}"`, 'see "towpath list"');
+  const reason = await reasonOf(opened, task);
+  console.log(options.json ? JSON.stringify({ id, queue: task.queue, reason }) : reason);
+}
+
+async function reasonOf(opened: Opened, task: Task): Promise<string> {
+  const { state } = task;
+  if (task.refusal) return `refused: ${task.refusal}`;
+  switch (task.queue) {
+    case 'claimed': {
+      const lock = opened.queue.lockOf(task.id);
+      if (lock === null || lock === 'unreadable')
+        return 'it is claimed, but its lock cannot be read: the daemon looks closer when it starts';
+      const since = formatDuration(Date.now() - Date.parse(lock.claimed_at));
+      return opened.daemon
+        ? `it is running: ${lock.agent?.name ?? 'no agent yet'}, phase ${lock.phase}, for ${since}`
+        : `it was claimed ${since} ago and no daemon runs: "towpath start" goes on with it`;
+    }
+    case 'done':
+      return `it is done${state.branch ? `, on ${state.branch}` : ''}`;
+    case 'provisional':
+      return state.reason ?? 'its gate is running: checks, hooks, review';
+    case 'failed':
+      return `${state.outcome === 'refused' ? 'refused: ' : ''}${state.reason ?? 'moved to failed/ by hand'}`;
+    case 'blocked':
+      return state.reason ?? 'moved to blocked/ by hand; "towpath retry" or a move to incoming/ runs it';
+    case 'incoming':
+      return waitingReason(opened, task);
+  }
+}
+
+async function waitingReason(opened: Opened, task: Task): Promise<string> {
+  const { workspace, loaded, daemon } = opened;
+  const { settings } = loaded;
+  const agents = new AgentRegistry(settings, workspace);
+  const refusal = vet(task, settings, workspace, agents);
+  if (refusal) return `it will be refused: ${refusal}`;
+  const queueOf = (id: string) => QUEUES.find((queue) => existsSync(`${workspace.queue(queue)}/${id}.md`)) ?? null;
+  const ready = readiness(task.spec, queueOf);
+  if (ready.kind !== 'ready') return ready.reason;
+  if (!daemon) return 'no daemon runs: "towpath start" takes it up';
+  await agents.findAuto();
+  const role = task.spec.role ?? DEFAULT_ROLE;
+  const name = agentNameOf(task, readRole(workspace, role), settings);
+  const jobs = readdirSync(workspace.queue('claimed')).flatMap((file) => {
+    const lock = file.endsWith('.lock.json') ? readLock(`${workspace.queue('claimed')}/${file}`) : null;
+    return lock && lock !== 'unreadable'
+      ? [
+          {
+            id: lock.task,
+            agent: lock.agent?.name ?? '',
+            role: '',
+            repo: lock.repo ?? '',
+            minor: lock.worktree === lock.repo,
+          },
+        ]
+      : [];
+  });
+  const wait = waitReason(task, {
+    settings,
+    hold: daemon.paused,
+    jobs,
+    agent: name === 'auto' ? (agents.auto.name ?? 'auto') : name,
+    role,
+    repo: repoOf(task, settings, workspace),
+    auto: agents.auto,
+    limits: new Limits(workspace).list(),
+    provisional: (await opened.queue.counts()).provisional,
+  });
+  return (
+    wait?.reason ??
+    daemon.waiting[task.id] ??
+    'nothing is in its way: it is read once it has been quiet for two seconds, and then runs'
+  );
+}

@@ -1,0 +1,275 @@
+// Composition: settings → hold the workspace → recover → watch, tick, serve → drain.
+import { mkdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { AgentRegistry } from './agents/registry.ts';
+import { type ParsedRequest, serveControl, socketPath } from './api/control.ts';
+import type { Ask, Context } from './attempt/context.ts';
+import { vet } from './attempt/plan.ts';
+import { writeJson } from './attempt/work.ts';
+import { startBackground } from './background.ts';
+import { now } from './clock.ts';
+import { loadSettings } from './config.ts';
+import { messageOf, TowpathError } from './errors.ts';
+import { Events } from './events.ts';
+import { daemonInfoPath, holdWorkspace } from './hold.ts';
+import { openLedger } from './ledger/ledger.ts';
+import { Limits } from './limits.ts';
+import * as operate from './operate.ts';
+import type { Workspace } from './paths.ts';
+import { self } from './process/identity.ts';
+import { FileQueue } from './queue/files/engine.ts';
+import { toJson } from './queue/port.ts';
+import { recover } from './recover.ts';
+import { Scheduler } from './scheduler.ts';
+import { QUEUES } from './task/terms.ts';
+import { Blocked } from './waiting/blocked.ts';
+import { noticeHandMoves } from './waiting/hand.ts';
+
+export interface DaemonOptions {
+  workspace: Workspace;
+  worker?: string;
+  role?: string;
+  drain: boolean;
+  single: boolean;
+  ask: Ask | null;
+  /** Told before the first event is emitted. */
+  onEvents?: (events: Events) => void;
+  /** Level of `.towpath/daemon.log`. */
+  onReady?: (pid: number) => void;
+}
+
+/** How often the folders are read whole, for what the events missed, ms; and how often unsettled files are looked at. */
+const RESCAN_MS = 30_000;
+const SETTLE_MS = 250;
+
+export const VERSION = (
+  JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }
+).version;
+
+/** Runs a daemon until it is stopped, or drained. Resolves to true when all is well: no task in failed/ or blocked/ (drain, single), or a clean stop. */
+export async function runDaemon(
+  options: DaemonOptions,
+  stop: { signal: AbortSignal; now: AbortSignal },
+): Promise<boolean> {
+  const { workspace } = options;
+  const { settings } = loadSettings(workspace);
+  makeFolders(workspace);
+  const release = holdWorkspace(workspace);
+  const events = new Events();
+  options.onEvents?.(events);
+  const ledger = openLedger(workspace, { onProblem: (message) => events.emit('warning', { message }) });
+  ledger.attach(events);
+  const agents = new AgentRegistry(settings, workspace);
+  let blocked: Blocked | null = null;
+  const queue = new FileQueue(workspace, {
+    durability: settings.durability,
+    vet: (task) => {
+      const reason = vet(task, settings, workspace, agents);
+      if (!reason) blocked?.arrived(task.id);
+      return reason;
+    },
+    onRefused: (task) => {
+      events.emit('transition', {
+        task: task.id,
+        from: 'incoming',
+        to: 'failed',
+        outcome: 'refused',
+        reason: task.state.reason,
+      });
+      blocked?.changed('failed');
+    },
+  });
+  const ctx: Context = {
+    workspace,
+    settings,
+    queue,
+    events,
+    agents,
+    limits: new Limits(workspace),
+    self: self(),
+    ask: options.ask,
+  };
+  blocked = new Blocked(ctx);
+  const scheduler = new Scheduler(
+    ctx,
+    {
+      single: options.single,
+      ...(options.worker ? { worker: options.worker } : {}),
+      ...(options.role ? { role: options.role } : {}),
+    },
+    blocked,
+  );
+  const board = new Board(ctx, scheduler);
+  let finished: () => void = () => {};
+  const over = new Promise<void>((resolve) => {
+    finished = resolve;
+  });
+  const halt = (now: boolean) => {
+    scheduler.close();
+    if (now) for (const id of scheduler.jobs.keys()) void scheduler.end(id, 'stop');
+    void Promise.all([...scheduler.jobs.values()].map((job) => job.done)).then(finished);
+  };
+  const server = await serveControl(socketPath(workspace), (request) => answer(ctx, scheduler, halt, request));
+  events.emit('daemon_started', { pid: process.pid, version: VERSION });
+  board.publish();
+  const unwatch = await queue.watch((hint) => {
+    if (hint.queue !== 'incoming') {
+      blocked.changed(hint.queue);
+      if (hint.name) void noticeHandMoves(ctx, scheduler, hint.queue, hint.name);
+    } else if (!hint.name) void queue.intake.scan().then(() => scheduler.nudge());
+    scheduler.nudge();
+  });
+  await agents.findAuto();
+  const background = await startBackground(ctx, scheduler);
+  for (const claim of await recover(ctx)) scheduler.take(claim);
+  const scan = queue.intake.scan().then(() => scheduler.nudge());
+  scheduler.nudge();
+  const timers = [
+    setInterval(() => {
+      if (queue.intake.unsettled === 0) return;
+      queue.intake.recheck();
+      scheduler.nudge();
+    }, SETTLE_MS),
+    setInterval(() => {
+      for (const name of QUEUES) blocked.changed(name);
+      void agents
+        .findAuto()
+        .then(() => queue.intake.scan())
+        .then(() => scheduler.nudge());
+    }, RESCAN_MS),
+  ];
+  stop.signal.addEventListener('abort', () => halt(false));
+  stop.now.addEventListener('abort', () => halt(true));
+  options.onReady?.(process.pid);
+  if (stop.signal.aborted) halt(stop.now.aborted);
+  let scanned = false;
+  void scan.then(() => {
+    scanned = true;
+    scheduler.nudge();
+  });
+  scheduler.onRound(() => {
+    board.soon();
+    if ((options.drain || options.single) && scanned && !scheduler.stopping && scheduler.drained && background.ready)
+      halt(false);
+  });
+  await over;
+  for (const timer of timers) clearInterval(timer);
+  scheduler.close();
+  await background.close();
+  await unwatch();
+  server.close();
+  const counts = await queue.counts();
+  events.emit('daemon_stopped', { reason: options.drain ? 'drained' : 'stopped' });
+  ledger.flush();
+  ledger.close();
+  board.remove();
+  rmSync(socketPath(workspace), { force: true });
+  release();
+  if (options.single) return scheduler.clean;
+  return !options.drain || (counts.failed === 0 && counts.blocked === 0 && queue.intake.size === 0);
+}
+
+function makeFolders(workspace: Workspace): void {
+  const devices = QUEUES.map((queue) => {
+    mkdirSync(workspace.queue(queue), { recursive: true });
+    return statSync(workspace.queue(queue)).dev;
+  });
+  mkdirSync(workspace.state, { recursive: true, mode: 0o700 });
+  if (new Set(devices).size > 1)
+    throw new TowpathError(
+      'filesystem',
+      `the folders below ${workspace.queues} are on different filesystems`,
+      'put them on one: a transition is a rename',
+    );
+}
+
+/** Carries out a request from the control socket. */
+async function answer(
+  ctx: Context,
+  scheduler: Scheduler,
+  halt: (now: boolean) => void,
+  request: ParsedRequest,
+): Promise<unknown> {
+  const op: operate.Operator = { ...ctx, endRunning: (id, why) => scheduler.end(id, why) };
+  const after = async (work: Promise<Parameters<typeof toJson>[0]>) => {
+    const task = await work;
+    scheduler.nudge();
+    return toJson(task);
+  };
+  switch (request.op) {
+    case 'ping':
+      return { pid: process.pid, version: VERSION };
+    case 'stop':
+      setImmediate(() => halt(request.now));
+      return { running: scheduler.jobs.size };
+    case 'dropped':
+      ctx.queue.intake.handedOver(request.name);
+      return scheduler.nudge();
+    case 'pause_all':
+      return scheduler.pauseAll(request.reason);
+    case 'resume_all':
+      return scheduler.pauseAll(null);
+    case 'open_agent': {
+      const was = ctx.limits.open(request.agent);
+      scheduler.nudge();
+      return { opened: was };
+    }
+    case 'reject':
+      return after(operate.reject(op, request.id, request.message));
+    case 'answer':
+      return after(operate.answer(op, request.id, request.message));
+    case 'resolve':
+      return after(operate.resolve(op, request.id, request.decision));
+    default:
+      return after(operate[request.op](op, request.id));
+  }
+}
+
+/** `.towpath/daemon.json`: what the daemon tells of itself to whoever reads files. */
+class Board {
+  readonly #ctx: Context;
+  readonly #scheduler: Scheduler;
+  readonly #started = now();
+  #timer: NodeJS.Timeout | null = null;
+  #last = '';
+
+  constructor(ctx: Context, scheduler: Scheduler) {
+    this.#ctx = ctx;
+    this.#scheduler = scheduler;
+  }
+
+  soon(): void {
+    this.#timer ??= setTimeout(() => {
+      this.#timer = null;
+      this.publish();
+    }, 300).unref();
+  }
+
+  publish(): void {
+    const { workspace, self: who } = this.#ctx;
+    const waiting = Object.fromEntries([...this.#scheduler.waits].slice(0, 100).map(([id, wait]) => [id, wait.reason]));
+    const info = {
+      ...who,
+      started_at: this.#started,
+      socket: socketPath(workspace),
+      version: VERSION,
+      paused: this.#scheduler.hold,
+      faults: this.#scheduler.faults,
+      waiting,
+    };
+    const text = JSON.stringify(info);
+    if (text === this.#last) return;
+    try {
+      writeJson(daemonInfoPath(workspace), info);
+      this.#last = text;
+    } catch (thrown) {
+      this.#ctx.events.emit('warning', {
+        message: `could not write ${daemonInfoPath(workspace)}: ${messageOf(thrown)}`,
+      });
+    }
+  }
+
+  remove(): void {
+    if (this.#timer) clearTimeout(this.#timer);
+    rmSync(daemonInfoPath(this.#ctx.workspace), { force: true });
+  }
+}

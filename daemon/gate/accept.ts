@@ -1,0 +1,36 @@
+// A result is good: a minor task's work becomes a commit on the checked-out branch, a major one's worktree goes and its branch stays.
+import { cleanUp } from '../attempt/clean.ts';
+import type { Context } from '../attempt/context.ts';
+import { readWork } from '../attempt/work.ts';
+import { now } from '../clock.ts';
+import type { Task } from '../queue/port.ts';
+import type { StateChange } from '../task/terms.ts';
+import { acceptTree } from '../worktree/tree.ts';
+
+/** Moves a task from provisional/ to done/. Every step may be done again. Throws GitProblem `conflict` when a minor task's work no longer fits. */
+export async function accept(ctx: Pick<Context, 'workspace' | 'queue' | 'events'>, task: Task): Promise<Task> {
+  const commit = await land(ctx, task);
+  const done = await ctx.queue.move(task.id, 'provisional', {
+    to: 'done',
+    state: {
+      ...commit,
+      outcome: 'ok',
+      reason: undefined,
+      waits_for: undefined,
+      last_error: undefined,
+      last_tree: undefined,
+      finished_at: now(),
+    },
+  });
+  ctx.events.emit('transition', { task: task.id, from: 'provisional', to: 'done', outcome: 'ok' });
+  return done;
+}
+
+/** Puts the work where it belongs and clears the place it was done in. Returns what of the state changed. */
+export async function land(ctx: Pick<Context, 'workspace' | 'events'>, task: Task): Promise<StateChange> {
+  const work = readWork(ctx.workspace, task.id);
+  if (work?.kind === 'tree' && work.open && work.captured)
+    return { commit: await acceptTree(work.open, work.captured) };
+  if (work?.kind === 'worktree' && (await cleanUp(ctx, task.id, task.state.runs ?? 1))) return { worktree: undefined };
+  return {};
+}

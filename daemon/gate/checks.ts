@@ -1,0 +1,85 @@
+// Runs the checks of a task in its worktree and keeps the evidence: command, exit code, output, tree, time.
+import { now } from '../clock.ts';
+import { childEnv } from '../process/env.ts';
+import { run } from '../process/run.ts';
+import type { Check } from '../task/terms.ts';
+
+/** One line of `checks.json` in the run's folder. */
+export interface Evidence {
+  command: string;
+  code: number | null;
+  ok: boolean;
+  /** Head and tail of what it printed, both streams. */
+  output: string;
+  /** The git tree that was checked; evidence of another tree is stale. */
+  tree: string | null;
+  at: string;
+  duration_ms: number;
+}
+
+const OUTPUT_BYTES = 64 * 1024;
+
+/** Runs every check, one after the other, also after one has failed: the next attempt is to know all of it. */
+export async function runChecks(options: {
+  checks: Check[];
+  cwd: string;
+  allow: string[];
+  set: Record<string, string>;
+  timeout_ms: number;
+  tree: string | null;
+  signal: AbortSignal;
+  onDone: (evidence: Evidence) => void;
+}): Promise<Evidence[]> {
+  const kept: Evidence[] = [];
+  for (const check of options.checks) {
+    if (options.signal.aborted) break;
+    // A text is one line of the user's own for sh; nothing of ours or of a task's other fields is ever pasted into it.
+    const argv = typeof check === 'string' ? ['sh', '-c', check] : check;
+    const at = now();
+    const done = await run({
+      argv,
+      cwd: options.cwd,
+      env: childEnv({ allow: options.allow, set: { ...options.set, CI: 'true' } }),
+      timeout_ms: options.timeout_ms,
+      maxOutput: OUTPUT_BYTES,
+      signal: options.signal,
+    });
+    const note = done.timedOut
+      ? `\n(ended after ${options.timeout_ms / 1000} s)`
+      : done.spawnError
+        ? `\n(${done.spawnError})`
+        : done.signal
+          ? `\n(ended by ${done.signal})`
+          : '';
+    const evidence = {
+      command: typeof check === 'string' ? check : check.join(' '),
+      code: done.code,
+      ok: done.code === 0 && !done.timedOut,
+      output: `${done.stdout}${done.stderr ? `\n${done.stderr}` : ''}`.trim() + note,
+      tree: options.tree,
+      at,
+      duration_ms: done.duration_ms,
+    };
+    kept.push(evidence);
+    options.onDone(evidence);
+  }
+  return kept;
+}
+
+/** What the next attempt is told of failed checks. */
+export function checkFeedback(evidence: Evidence[]): string {
+  const failed = evidence.filter((one) => !one.ok);
+  return failed
+    .map(
+      ({ command, code, output }) =>
+        `The check \`${command}\` failed${code === null ? '' : ` with exit code ${code}`}.\n\n${output ? fenced(output.slice(-4000)) : 'It printed nothing.'}`,
+    )
+    .join('\n\n');
+}
+
+/** Output as a fenced block; a longer fence than any inside keeps it from ending early. */
+export function fenced(text: string): string {
+  const longest = Math.max(2, ...[...text.matchAll(/`+/g)].map((ticks) => ticks[0].length));
+  const fence = '`'.repeat(longest + 1);
+  return `${fence}\n${text}\n${fence}`;
+}

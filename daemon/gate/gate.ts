@@ -1,0 +1,160 @@
+// What a result must pass before it is done: protected files, checks, gate hooks, review. Entered again from the start after a crash.
+import { join } from 'node:path';
+import type { Context } from '../attempt/context.ts';
+import { decide, type Ending, failure } from '../attempt/ending.ts';
+import { taskHooks } from '../attempt/hook.ts';
+import { makePlan, type Plan } from '../attempt/plan.ts';
+import { readWork, type Work, writeJson } from '../attempt/work.ts';
+import { messageOf, TowpathError } from '../errors.ts';
+import type { Task } from '../queue/port.ts';
+import { changes } from '../worktree/commit.ts';
+import { GitProblem } from '../worktree/git.ts';
+import { applyTree, restoreTree } from '../worktree/tree.ts';
+import { accept } from './accept.ts';
+import { checkFeedback, runChecks } from './checks.ts';
+import { protectedFiles } from './protect.ts';
+
+/** Takes a task in provisional/ to done/, back to incoming/, to failed/ or blocked/, or leaves it there for a person to review. */
+export async function gate(ctx: Context, task: Task, signal: AbortSignal): Promise<Task | null> {
+  let plan: Plan | null = null;
+  let ending: Ending | 'accept' | 'review';
+  try {
+    plan = makePlan(task, ctx.settings, ctx.workspace, ctx.agents);
+    ending = await judge(ctx, task, plan, signal);
+    if (signal.aborted) return null;
+    if (ending === 'accept') return await accept(ctx, task);
+  } catch (thrown) {
+    ending =
+      thrown instanceof GitProblem && thrown.kind === 'conflict'
+        ? failure('conflict', thrown.line, { counted: true })
+        : {
+            kind: 'hold',
+            reason: `the gate could not be passed: ${thrown instanceof TowpathError ? thrown.line : messageOf(thrown)}`,
+            waits_for: 'operator',
+          };
+  }
+  if (ending === 'review') return waitForReview(ctx, task, plan!);
+  return turnBack(ctx, task, plan, ending);
+}
+
+async function judge(ctx: Context, task: Task, plan: Plan, signal: AbortSignal): Promise<Ending | 'accept' | 'review'> {
+  const work = readWork(ctx.workspace, task.id);
+  const attempt = task.state.runs ?? 1;
+  const files = await open(task, work);
+  const touched = protectedFiles(files.files, plan.protect);
+  const tree = files.tree === null ? {} : { tree: files.tree };
+  if (touched.length > 0)
+    return failure('rejected', `it changes protected files: ${touched.slice(0, 5).join(', ')}`, {
+      feedback: `These files are protected and must stay as they are on the base branch: ${touched.join(', ')}. Undo your changes to them.`,
+      from: 'gate',
+      counted: true,
+      ...tree,
+    });
+  const evidence = await runChecks({
+    checks: plan.checks,
+    cwd: work?.worktree ?? plan.repo,
+    allow: ctx.settings.env,
+    set: {
+      TOWPATH_TASK_ID: task.id,
+      TOWPATH_ATTEMPT: String(attempt),
+      TOWPATH_WORKTREE: work?.worktree ?? '',
+      TOWPATH_WORKSPACE: ctx.workspace.root,
+    },
+    timeout_ms: plan.timeout_ms,
+    tree: files.tree,
+    signal,
+    onDone: ({ command, code, ok, tree, duration_ms }) =>
+      ctx.events.emit('check_finished', { task: task.id, attempt, command, code, ok, tree, duration_ms }),
+  });
+  if (plan.checks.length) writeJson(join(ctx.workspace.run(task.id, attempt), 'checks.json'), evidence);
+  const failed = evidence.filter((one) => !one.ok);
+  if (failed.length > 0)
+    return failure(
+      'check_failed',
+      failed
+        .map(({ command, code }) => `\`${command}\` ${code === null ? 'did not end' : `exited with ${code}`}`)
+        .join('; '),
+      {
+        feedback: checkFeedback(evidence),
+        from: 'check',
+        counted: true,
+        ...tree,
+      },
+    );
+  const hooks = await taskHooks(ctx, 'gate', {
+    task,
+    lock: null,
+    attempt,
+    plan,
+    work,
+    result: { outcome: 'ok', checks: evidence, files: files.files, commit: task.state.commit ?? null },
+  });
+  if ('ending' in hooks)
+    return hooks.ending.kind === 'outcome' ? { ...hooks.ending, counted: true, ...tree } : hooks.ending;
+  return plan.review === 'none' ? 'accept' : 'review';
+}
+
+/** Makes sure that the work lies where the checks run, and says what it changed. */
+async function open(task: Task, work: Work | null): Promise<{ files: string[]; tree: string | null }> {
+  if (!work)
+    throw new TowpathError(
+      'failed',
+      `nothing is known of the work of "${task.id}"`,
+      `"towpath accept ${task.id}" or "towpath retry ${task.id}"`,
+    );
+  if (work.kind === 'folder' || (work.kind === 'tree' && !work.captured)) return { files: [], tree: null };
+  if (work.kind === 'tree') await applyTree(work.open!.root, work.captured!);
+  const found = await changes(
+    work.kind === 'tree' ? work.open!.root : work.worktree,
+    work.start!,
+    work.kind === 'tree' ? work.captured! : 'HEAD',
+  );
+  return { files: found.files, tree: found.tree };
+}
+
+async function waitForReview(ctx: Context, task: Task, plan: Plan): Promise<Task> {
+  await close(ctx, task);
+  const who =
+    plan.review === 'human'
+      ? 'waits for review'
+      : 'waits for review by a person: reviewing agents are not part of this version';
+  const reason = `${who}: "towpath accept ${task.id}" or "towpath reject ${task.id} -m …"`;
+  const waiting = await ctx.queue.move(task.id, 'provisional', {
+    to: 'provisional',
+    state: { reason, waits_for: 'review' },
+  });
+  ctx.events.emit('transition', { task: task.id, from: 'provisional', to: 'provisional', reason });
+  return waiting;
+}
+
+/** Back to work, or to the operator, or to the end: by the outcome table. */
+export async function turnBack(ctx: Context, task: Task, plan: Plan | null, ending: Ending): Promise<Task> {
+  await close(ctx, task);
+  const { retry } = ctx.settings;
+  const policy = {
+    max_attempts: plan?.max_attempts ?? task.spec.max_attempts ?? retry.max_attempts,
+    initial: retry.initial,
+    max: retry.max,
+    now: Date.now(),
+    jitter: 0,
+  };
+  const settlement = decide(task.state, task.state.runs ?? null, ending, policy);
+  const moved = await ctx.queue.move(task.id, 'provisional', {
+    to: settlement.to,
+    state: { ...settlement.state, ...(settlement.to === 'blocked' ? {} : { waits_for: undefined }) },
+  });
+  ctx.events.emit('transition', {
+    task: task.id,
+    from: 'provisional',
+    to: moved.queue,
+    outcome: moved.state.outcome,
+    reason: moved.state.reason,
+  });
+  return moved;
+}
+
+/** The repository's own tree is given back as it was; the work is kept on its ref. */
+async function close(ctx: Context, task: Task): Promise<void> {
+  const work = readWork(ctx.workspace, task.id);
+  if (work?.kind === 'tree' && work.open) await restoreTree(work.open);
+}

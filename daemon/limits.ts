@@ -1,0 +1,68 @@
+// Which agents are closed and until when: kept in a file, so that a restart does not run into the same wall.
+import { readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { z } from 'zod';
+import type { Workspace } from './paths.ts';
+
+const entry = z.object({
+  /** ISO time of the reopening; null: until a person says so. */
+  until: z.string().nullable(),
+  reason: z.string(),
+  since: z.string(),
+});
+const schema = z.record(z.string(), entry);
+export type Limit = z.output<typeof entry>;
+
+/** A limit without a reset time is tried again after this long, ms. */
+export const UNKNOWN_RESET_MS = 15 * 60_000;
+
+export class Limits {
+  readonly #path: string;
+  #closed: Record<string, Limit>;
+
+  constructor(workspace: Workspace) {
+    this.#path = join(workspace.state, 'limits.json');
+    this.#closed = this.#read();
+  }
+
+  #read(): Record<string, Limit> {
+    try {
+      const parsed = schema.safeParse(JSON.parse(readFileSync(this.#path, 'utf8')));
+      return parsed.success ? parsed.data : {};
+    } catch {
+      return {};
+    }
+  }
+
+  /** Closed agents, those whose time has come left out. */
+  list(): Record<string, Limit> {
+    const open = Object.entries(this.#closed).filter(
+      ([, limit]) => limit.until === null || Date.parse(limit.until) > Date.now(),
+    );
+    return Object.fromEntries(open);
+  }
+
+  of(agent: string): Limit | null {
+    return this.list()[agent] ?? null;
+  }
+
+  close(agent: string, limit: Limit): void {
+    this.#closed = { ...this.list(), [agent]: limit };
+    this.#write();
+  }
+
+  /** Opens an agent by hand; false when it was not closed. */
+  open(agent: string): boolean {
+    const was = this.of(agent) !== null;
+    const { [agent]: _, ...rest } = this.list();
+    this.#closed = rest;
+    if (was) this.#write();
+    return was;
+  }
+
+  #write(): void {
+    const aside = `${this.#path}.tmp`;
+    writeFileSync(aside, `${JSON.stringify(this.#closed)}\n`, { mode: 0o600 });
+    renameSync(aside, this.#path);
+  }
+}

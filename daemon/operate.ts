@@ -1,0 +1,180 @@
+// What a person may do to a task, one verb a function; the same with and without a daemon.
+
+import { cleanUp } from './attempt/clean.ts';
+import type { Context } from './attempt/context.ts';
+import { addFeedback, failure } from './attempt/ending.ts';
+import { now } from './clock.ts';
+import { TowpathError } from './errors.ts';
+import { accept as acceptResult } from './gate/accept.ts';
+import { turnBack } from './gate/gate.ts';
+import { endTree } from './process/end.ts';
+import type { Settlement, Task } from './queue/port.ts';
+import type { Queue, StateChange } from './task/terms.ts';
+
+/** Ends the running attempt of a task and waits until it is settled; false when this process runs none. */
+export type EndRunning = (id: string, why: 'cancel' | 'pause') => Promise<boolean>;
+
+export type Operator = Pick<Context, 'workspace' | 'settings' | 'queue' | 'events'> & { endRunning: EndRunning };
+
+const gone = undefined;
+/** State that a fresh start does without. */
+const FRESH: StateChange = {
+  attempts: 0,
+  transients: gone,
+  crashes: gone,
+  not_before: gone,
+  waits_for: gone,
+  question: gone,
+  reason: gone,
+  last_error: gone,
+  last_tree: gone,
+  resolved: gone,
+  finished_at: gone,
+};
+
+async function find(op: Operator, id: string, ...queues: Queue[]): Promise<Task> {
+  const task = await op.queue.get(id);
+  if (!task) throw new TowpathError('task_not_found', `no task "${id}"`, 'see "towpath list"');
+  if (queues.length && !queues.includes(task.queue))
+    throw new TowpathError(
+      'wrong_state',
+      `"${id}" is in ${task.queue}/`,
+      `this works in ${queues.map((queue) => `${queue}/`).join(', ')}`,
+    );
+  return task;
+}
+
+async function move(op: Operator, task: Task, to: Queue, state: Settlement['state']): Promise<Task> {
+  const moved = await op.queue.move(task.id, task.queue, { to, state });
+  op.events.emit('transition', {
+    task: task.id,
+    from: task.queue,
+    to,
+    outcome: moved.state.outcome,
+    reason: moved.state.reason,
+  });
+  return moved;
+}
+
+/** provisional → done, by a person's word. */
+export async function accept(op: Operator, id: string): Promise<Task> {
+  return acceptResult(op, await find(op, id, 'provisional'));
+}
+
+/** provisional → incoming with feedback, or failed when the attempts are spent. */
+export async function reject(op: Operator, id: string, message: string): Promise<Task> {
+  const task = await find(op, id, 'provisional');
+  return turnBack(
+    op as unknown as Context,
+    task,
+    null,
+    failure('rejected', 'rejected by a person', { feedback: message, from: 'human', counted: true }),
+  );
+}
+
+/** failed, blocked, done → incoming, with all attempts anew. Feedback, session and branch stay. */
+export async function retry(op: Operator, id: string): Promise<Task> {
+  return move(op, await find(op, id, 'failed', 'blocked', 'done'), 'incoming', FRESH);
+}
+
+/** blocked → incoming with the answer to the agent's question. */
+export async function answer(op: Operator, id: string, message: string): Promise<Task> {
+  const task = await find(op, id, 'blocked');
+  if (task.state.waits_for !== 'answer')
+    throw new TowpathError(
+      'wrong_state',
+      `"${id}" asked no question: ${task.state.reason ?? 'no reason given'}`,
+      `see "towpath why ${id}"`,
+    );
+  const text = `You asked: ${task.state.question ?? ''}\n\nThe answer: ${message}`;
+  const feedback = addFeedback(
+    task.state.feedback,
+    { feedback: text, reason: '', from: 'answer' },
+    Date.now(),
+    task.state.runs ?? null,
+  );
+  return move(op, task, 'incoming', { feedback, waits_for: gone, question: gone, reason: gone });
+}
+
+/** What to do about a failed hook: run it again, go on without it, or give the task up. */
+export async function resolve(op: Operator, id: string, decision: 'retry' | 'skip' | 'abort'): Promise<Task> {
+  const task = await find(op, id, 'blocked');
+  const event = /^hook (\w+) failed/.exec(task.state.reason ?? '')?.[1];
+  if (task.state.waits_for !== 'hook' || !event)
+    throw new TowpathError(
+      'wrong_state',
+      `"${id}" does not wait for a hook: ${task.state.reason ?? 'no reason given'}`,
+      `see "towpath why ${id}"`,
+    );
+  if (decision === 'abort')
+    return move(op, task, 'failed', {
+      outcome: 'cancelled',
+      reason: `${task.state.reason} (aborted by the operator)`,
+      waits_for: gone,
+      finished_at: now(),
+    });
+  return move(op, task, 'incoming', { resolved: { event, decision }, waits_for: gone, reason: gone });
+}
+
+/** Anything that is not over → failed. A running agent is ended first, its work kept. */
+export async function cancel(op: Operator, id: string): Promise<Task> {
+  const task = await find(op, id, 'incoming', 'claimed', 'provisional', 'blocked');
+  const ended = await op.endRunning(id, 'cancel');
+  const after = ended ? await find(op, id) : task;
+  if (after.queue === 'failed') return after;
+  if (after.queue === 'claimed') return release(op, after);
+  const moved = await move(op, after, 'failed', {
+    outcome: 'cancelled',
+    reason: 'cancelled by the operator',
+    waits_for: gone,
+    finished_at: now(),
+  });
+  if (!op.settings.worktrees.keep_failed) await cleanUp(op, id, moved.state.runs ?? 1);
+  return moved;
+}
+
+/** A claim that no daemon tends: its agent is ended by identity, then the task is cancelled. */
+async function release(op: Operator, task: Task): Promise<Task> {
+  const lock = op.queue.lockOf(task.id);
+  if (lock === 'unreadable')
+    throw new TowpathError(
+      'wrong_state',
+      `the lock of "${task.id}" cannot be read`,
+      'start the daemon: it looks closer',
+    );
+  if (lock?.agent) await endTree({ root: lock.agent });
+  const moved = await move(op, task, 'failed', {
+    outcome: 'cancelled',
+    reason: 'cancelled by the operator',
+    finished_at: now(),
+  });
+  op.queue.dropLock(task.id);
+  return moved;
+}
+
+/** Holds a task in blocked/ until it is resumed; a running agent is ended and goes on later by its session. */
+export async function pause(op: Operator, id: string): Promise<Task> {
+  const task = await find(op, id, 'incoming', 'claimed');
+  if (await op.endRunning(id, 'pause')) return find(op, id);
+  if (task.queue === 'claimed')
+    throw new TowpathError(
+      'daemon_not_running',
+      `"${id}" is claimed and no daemon tends it`,
+      'start one, or cancel the task',
+    );
+  return move(op, task, 'blocked', {
+    reason: 'paused by the operator; "towpath resume" lets it go on',
+    waits_for: 'paused',
+  });
+}
+
+export async function resume(op: Operator, id: string): Promise<Task> {
+  const task = await find(op, id, 'blocked');
+  if (task.state.waits_for !== 'paused')
+    throw new TowpathError(
+      'wrong_state',
+      `"${id}" is not paused: ${task.state.reason ?? 'no reason given'}`,
+      `see "towpath why ${id}"`,
+    );
+  return move(op, task, 'incoming', { waits_for: gone, reason: gone });
+}

@@ -1,0 +1,66 @@
+// Ends all processes of a run: asks, waits, kills, and looks again until none is left.
+import { setTimeout as sleep } from 'node:timers/promises';
+import { startedAt } from './identity.ts';
+import { collect, isShim, type Seen, type Target } from './tree.ts';
+
+export interface EndOptions {
+  /** How long they may take to leave by themselves, ms. */
+  grace_ms?: number;
+  /** What asks them to leave. */
+  signal?: NodeJS.Signals;
+}
+
+/** How long a shim may take to write its exit code once its program is dead, ms. */
+const SHIM_MS = 500;
+/** After that long we give up on what cannot die (a process in the kernel's hands, another user's), ms. */
+const KILL_MS = 10_000;
+
+/**
+ * Ends a run and confirms its death. Signals nobody whose start time differs from the one found, and never this process
+ * or its ancestors. A shim is left alone until all else is dead, so that the exit code is kept. Resolves with the pids
+ * that were ended; `treeOf` tells what could not be.
+ */
+export async function endTree(
+  target: Target,
+  { grace_ms = 5000, signal = 'SIGTERM' }: EndOptions = {},
+): Promise<number[]> {
+  const seen: Seen = { started: new Map(), groups: new Set() };
+  const signalled = new Map<number, string>();
+  const send = (pid: number, started: string, what: NodeJS.Signals) => {
+    if (startedAt(pid) !== started) return;
+    try {
+      process.kill(pid, what);
+      signalled.set(pid, started);
+    } catch {
+      // Gone since, or another user's.
+    }
+  };
+  const killFrom = Date.now() + grace_ms;
+  let aloneSince: number | undefined;
+  for (let step = 2, killing = false; ; step = Math.min(step * 2, 100)) {
+    // Each look takes in who was born since. A program carries the shim's variable until it is exec'ed: asked each time.
+    const { programs = [], shims = [] } = Object.groupBy(collect(target, seen), ([pid]) =>
+      isShim(pid) ? 'shims' : 'programs',
+    );
+    if (programs.length + shims.length === 0) break;
+    const now = Date.now();
+    if (now > killFrom + KILL_MS) break;
+    if (!killing && now >= killFrom) {
+      killing = true;
+      step = 2;
+    }
+    for (const [pid, started] of programs) {
+      if (killing) send(pid, started, 'SIGKILL');
+      else if (signalled.get(pid) !== started) {
+        send(pid, started, signal);
+        // A stopped process hears nothing else.
+        send(pid, started, 'SIGCONT');
+      }
+    }
+    aloneSince = programs.length > 0 ? undefined : (aloneSince ?? now);
+    if (aloneSince !== undefined && now - aloneSince >= SHIM_MS)
+      for (const [pid, started] of shims) send(pid, started, 'SIGKILL');
+    await sleep(killing ? step : Math.min(step, killFrom - now));
+  }
+  return [...signalled].filter(([pid, started]) => startedAt(pid) !== started).map(([pid]) => pid);
+}

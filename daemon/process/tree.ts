@@ -1,0 +1,131 @@
+// Which processes belong to a run: what descends from its root, carries its marker, or lives in a session it opened.
+import { execFileSync } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
+import type { Identity } from './identity.ts';
+
+/** The variable that every process of a run carries: `<id>/<attempt>/<nonce>`. */
+export const MARKER = 'TOWPATH_RUN';
+/** A variable of the shim alone, so that it is known among the processes of its run. */
+export const SHIM_MARK = 'TOWPATH_SHIM';
+
+export interface Target {
+  /** Itself and all that descends from it. A root that is dead, or whose pid is used by another, names nothing. */
+  root?: Identity | undefined;
+  /** The value of TOWPATH_RUN, or its first segments: `fix-date/2` finds `fix-date/2/abc` too. Linux only. */
+  marker?: string | undefined;
+}
+
+interface Process {
+  pid: number;
+  ppid: number;
+  /** The session on Linux, the process group elsewhere: such an id is not used again while a member lives. */
+  group: number;
+  /** As in Identity. */
+  started: string;
+  zombie: boolean;
+}
+
+/** What an ending remembers between two looks: who was found, and which sessions they led. */
+export interface Seen {
+  started: Map<number, string>;
+  groups: Set<number>;
+}
+
+/** The pids of the live processes of a run; zombies, this process and its ancestors are never among them. */
+export function treeOf(target: Target): number[] {
+  return [...collect(target).keys()];
+}
+
+/** As treeOf, with the start times. `seen` keeps processes in sight that were re-parented or changed their environment. */
+export function collect(target: Target, seen: Seen = { started: new Map(), groups: new Set() }): Map<number, string> {
+  const all = processes();
+  const { root } = target;
+  const found = new Map<number, Process>();
+  const queue: Process[] = [];
+  const add = (process: Process) => {
+    if (found.has(process.pid)) return;
+    found.set(process.pid, process);
+    queue.push(process);
+  };
+  const children = Map.groupBy(all.values(), (process) => process.ppid);
+  const groups = Map.groupBy(all.values(), (process) => process.group);
+  for (const process of all.values()) {
+    if (process.pid === root?.pid && process.started === root.started) add(process);
+    else if (seen.started.get(process.pid) === process.started || seen.groups.has(process.group)) add(process);
+    else if (target.marker && mayBelong(process, root) && carries(process.pid, target.marker)) add(process);
+  }
+  for (let process = queue.pop(); process; process = queue.pop()) {
+    for (const child of children.get(process.pid) ?? []) add(child);
+    if (process.group !== process.pid) continue;
+    seen.groups.add(process.pid);
+    for (const member of groups.get(process.pid) ?? []) add(member);
+  }
+  for (let pid: number | undefined = process.pid; pid; pid = all.get(pid)?.ppid) found.delete(pid);
+  const live = new Map<number, string>();
+  for (const { pid, started, zombie } of found.values()) {
+    if (zombie || pid <= 1) continue;
+    live.set(pid, started);
+    seen.started.set(pid, started);
+  }
+  return live;
+}
+
+/** Nothing of a run is older than its root; most of a machine's processes need no second look. */
+const mayBelong = (process: Process, root: Identity | undefined): boolean =>
+  !root || !(Number(process.started) < Number(root.started));
+
+/** Whether a process carries the marker in the environment that it was started with. */
+export function carries(pid: number, marker: string): boolean {
+  const env = environ(pid);
+  const text = `\0${MARKER}=${marker}`;
+  const at = env.indexOf(text);
+  return at >= 0 && (env[at + text.length] === '\0' || env[at + text.length] === '/');
+}
+
+/** Whether a process is a shim, which leaves by itself once its program has. */
+export const isShim = (pid: number): boolean => environ(pid).includes(`\0${SHIM_MARK}=`);
+
+/** `\0NAME=value\0…\0`; empty when the process is gone, is another user's, or the system does not tell. */
+function environ(pid: number): string {
+  if (process.platform !== 'linux') return '';
+  try {
+    return `\0${readFileSync(`/proc/${pid}/environ`, 'utf8')}\0`;
+  } catch {
+    return '';
+  }
+}
+
+function processes(): Map<number, Process> {
+  const all = new Map<number, Process>();
+  const rows = process.platform === 'linux' ? fromProc() : fromPs();
+  for (const row of rows) all.set(row.pid, row);
+  return all;
+}
+
+function* fromProc(): Generator<Process> {
+  for (const name of readdirSync('/proc')) {
+    const pid = Number(name);
+    if (!(pid > 0)) continue;
+    let stat: string;
+    try {
+      stat = readFileSync(`/proc/${name}/stat`, 'latin1');
+    } catch {
+      continue;
+    }
+    // comm may hold spaces and parentheses: the fields begin after the last one, with the state.
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ', 20);
+    const [state, ppid, , session] = fields;
+    const zombie = state === 'Z' || state === 'X';
+    yield { pid, ppid: Number(ppid), group: Number(session), started: fields[19] ?? '', zombie };
+  }
+}
+
+function* fromPs(): Generator<Process> {
+  const out = execFileSync('ps', ['-axo', 'pid=,ppid=,pgid=,stat=,lstart='], { encoding: 'utf8' });
+  for (const line of out.split('\n')) {
+    const found = /^\s*(\d+)\s+(\d+)\s+(\d+)\s+(\S+)\s+(.*?)\s*$/.exec(line);
+    if (!found) continue;
+    const [, pid, ppid, group, stat, started] = found as unknown as [string, string, string, string, string, string];
+    yield { pid: Number(pid), ppid: Number(ppid), group: Number(group), started, zombie: stat.startsWith('Z') };
+  }
+}

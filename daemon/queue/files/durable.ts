@@ -1,0 +1,88 @@
+// Writes that survive: aside, synced, renamed, and the folders synced after them. `fast` leaves the syncing to the system.
+import { closeSync, existsSync, fsyncSync, linkSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
+import { basename, dirname, extname, join } from 'node:path';
+import { errno } from '../../errors.ts';
+
+let serial = 0;
+
+export class Durable {
+  readonly #sync: boolean;
+  constructor(durability: 'full' | 'fast') {
+    this.#sync = durability === 'full';
+  }
+
+  /** Replaces a file whole: a reader sees the old or the new bytes, never a part. */
+  replace(path: string, bytes: Uint8Array | string, sync = this.#sync): void {
+    const aside = this.#aside(path, bytes, sync);
+    try {
+      renameSync(aside, path);
+    } catch (thrown) {
+      rmSync(aside, { force: true });
+      throw thrown;
+    }
+  }
+
+  /** Makes a file whole under a name that nobody has; false when the name is taken. */
+  create(path: string, bytes: Uint8Array | string): boolean {
+    const aside = this.#aside(path, bytes, this.#sync);
+    try {
+      linkSync(aside, path);
+    } catch (thrown) {
+      if (errno(thrown) === 'EEXIST') return false;
+      throw thrown;
+    } finally {
+      rmSync(aside, { force: true });
+    }
+    return true;
+  }
+
+  /** One rename, then both folders synced. The caller has made sure that `to` is free. */
+  move(from: string, to: string): void {
+    renameSync(from, to);
+    this.syncDir(dirname(to));
+    if (dirname(from) !== dirname(to)) this.syncDir(dirname(from));
+  }
+
+  syncDir(dir: string): void {
+    if (!this.#sync) return;
+    const fd = openSync(dir, 'r');
+    try {
+      fsyncSync(fd);
+    } finally {
+      closeSync(fd);
+    }
+  }
+
+  #aside(path: string, bytes: Uint8Array | string, sync: boolean): string {
+    const aside = join(dirname(path), `.${basename(path)}.${process.pid}.${++serial}.tmp`);
+    const fd = openSync(aside, 'wx', 0o600);
+    try {
+      const data = typeof bytes === 'string' ? Buffer.from(bytes) : bytes;
+      for (let at = 0; at < data.byteLength; ) at += writeSync(fd, data, at);
+      if (sync) fsyncSync(fd);
+    } catch (thrown) {
+      rmSync(aside, { force: true });
+      throw thrown;
+    } finally {
+      closeSync(fd);
+    }
+    return aside;
+  }
+}
+
+/** The first of `x.md`, `x-2.md`, `x-3.md` … for which `taken` says no. */
+export function freeName(name: string, taken: (name: string) => boolean): string {
+  const ext = extname(name);
+  const stem = name.slice(0, name.length - ext.length);
+  for (let n = 1; ; n++) {
+    const candidate = n === 1 ? name : `${stem}-${n}${ext}`;
+    if (!taken(candidate)) return candidate;
+  }
+}
+
+/** A free path beside a taken one. */
+export const freePath = (path: string): string =>
+  join(
+    dirname(path),
+    freeName(basename(path), (n) => existsSync(join(dirname(path), n))),
+  );

@@ -1,0 +1,49 @@
+// The JSON lock beside a claimed task: published whole, read with distrust; an unreadable one is held, never free.
+import { readFileSync, rmSync } from 'node:fs';
+import { z } from 'zod';
+import { errno } from '../../errors.ts';
+import type { Lock } from '../port.ts';
+import type { Durable } from './durable.ts';
+
+const identity = z.object({ host: z.string(), boot_id: z.string(), pid: z.number().int(), started: z.string() });
+const schema = z.object({
+  version: z.literal(1),
+  task: z.string(),
+  attempt: z.number().int(),
+  epoch: z.number().int(),
+  phase: z.enum(['prepare', 'execute', 'settle']),
+  owner: identity,
+  worker: z.string().optional(),
+  agent: identity.extend({ name: z.string(), session: z.string().nullable(), shim: identity.optional() }).nullable(),
+  repo: z.string().nullable(),
+  worktree: z.string().nullable(),
+  branch: z.string().nullable(),
+  claimed_at: z.string(),
+  heartbeat_at: z.string(),
+});
+
+/** The lock at a path; null when there is none, `unreadable` when there is something else. */
+export function readLock(path: string): Lock | null | 'unreadable' {
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch (thrown) {
+    return errno(thrown) === 'ENOENT' ? null : 'unreadable';
+  }
+  try {
+    const parsed = schema.safeParse(JSON.parse(text));
+    return parsed.success ? (parsed.data as Lock) : 'unreadable';
+  } catch {
+    return 'unreadable';
+  }
+}
+
+const text = (lock: Lock): string => `${JSON.stringify(lock)}\n`;
+
+/** Takes a lock; false when somebody has it. */
+export const publishLock = (disk: Durable, path: string, lock: Lock): boolean => disk.create(path, text(lock));
+
+/** Writes a lock that is ours anew. Not synced: after a power cut only its epoch and its claim matter, and those were. */
+export const rewriteLock = (disk: Durable, path: string, lock: Lock): void => disk.replace(path, text(lock), false);
+
+export const removeLock = (path: string): void => rmSync(path, { force: true });

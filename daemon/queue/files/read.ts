@@ -1,0 +1,80 @@
+// Reads the task files of one queue folder into tasks.
+import { type BigIntStats, closeSync, constants, lstatSync, openSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { errno } from '../../errors.ts';
+import { MAX_BYTES, type ParsedFile, parseTask, titleOf } from '../../task/file.ts';
+import { idProblem } from '../../task/schema.ts';
+import type { Queue } from '../../task/terms.ts';
+import type { Task } from '../port.ts';
+
+/** Only such names are tasks; everything else in the folder is left alone. */
+export const isTaskName = (name: string): boolean => name.endsWith('.md') && !name.startsWith('.') && name.length > 3;
+export const stemOf = (name: string): string => name.slice(0, -3);
+
+export function taskNames(dir: string): string[] {
+  try {
+    return readdirSync(dir).filter(isTaskName);
+  } catch (thrown) {
+    if (errno(thrown) === 'ENOENT' || errno(thrown) === 'ENOTDIR') return [];
+    throw thrown;
+  }
+}
+
+export function statOf(path: string): BigIntStats | null {
+  try {
+    return lstatSync(path, { bigint: true });
+  } catch (thrown) {
+    if (errno(thrown) === 'ENOENT' || errno(thrown) === 'ENOTDIR') return null;
+    throw thrown;
+  }
+}
+
+/** Reads one file as a task; null when it is gone or a folder. In incoming the frontmatter may name the id; elsewhere the file's name is the id. */
+export function readTask(dir: string, name: string, queue: Queue, stat = statOf(join(dir, name))): Task | null {
+  if (!stat || stat.isDirectory()) return null;
+  const path = join(dir, name);
+  let parsed: ParsedFile;
+  try {
+    parsed = readParsed(path, stat);
+  } catch (thrown) {
+    if (errno(thrown) === 'ENOENT') return null;
+    throw thrown;
+  }
+  const stem = stemOf(name);
+  const id = queue === 'incoming' && parsed.spec.id && !parsed.refusal ? parsed.spec.id : stem;
+  const unsafe = queue === 'incoming' && !parsed.refusal && !parsed.spec.id ? idProblem(stem) : null;
+  const refusal = unsafe
+    ? `id: ${JSON.stringify(stem)} (from the file's name) is not allowed: ${unsafe}; rename the file or write id: into it`
+    : parsed.refusal;
+  return {
+    id,
+    title: titleOf(parsed) ?? stem,
+    queue,
+    path,
+    spec: parsed.spec,
+    data: parsed.data,
+    body: parsed.body,
+    state: parsed.state,
+    refusal,
+    created_at: parsed.state.created_at ?? new Date(Number(stat.mtimeMs)).toISOString(),
+  };
+}
+
+function readParsed(path: string, stat: BigIntStats): ParsedFile {
+  const nothing = parseTask(new Uint8Array(0));
+  if (stat.isSymbolicLink()) return { ...nothing, refusal: 'the file is a symbolic link: put the file itself here' };
+  if (!stat.isFile()) return { ...nothing, refusal: 'this is no regular file' };
+  if (stat.size > MAX_BYTES)
+    return { ...nothing, refusal: `the file is larger than 1 MiB (${stat.size} bytes): shorten it` };
+  return parseTask(readRegular(path));
+}
+
+/** Reads without following a link that took the file's place after the look, and without waiting on a pipe. */
+export function readRegular(path: string): Uint8Array {
+  const fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  try {
+    return readFileSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+}

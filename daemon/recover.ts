@@ -1,0 +1,36 @@
+// Starting is recovering: every claim that an earlier daemon left is looked at, and entered again in the phase it was in.
+import type { Context } from './attempt/context.ts';
+import { endTree } from './process/end.ts';
+import { treeOf } from './process/tree.ts';
+import type { Claim } from './queue/port.ts';
+
+/** Claims to go on with. What is held by somebody else stays as it is, and is told. */
+export async function recover(ctx: Context): Promise<Claim[]> {
+  const claims: Claim[] = [];
+  for (const { task, lock } of await ctx.queue.recover()) {
+    if (!task) {
+      // The task went on before its lock was removed, or a person took the file away: its agent, if any, has no task.
+      if (lock !== null && lock !== 'unreadable') {
+        if (lock.agent) await endTree({ root: lock.agent, marker: lock.task });
+        ctx.queue.dropLock(lock.task);
+      }
+      continue;
+    }
+    if (lock !== null && lock !== 'unreadable' && lock.owner.host !== ctx.self.host) {
+      ctx.events.emit('warning', {
+        task: task.id,
+        message: `claimed by ${lock.owner.host} (pid ${lock.owner.pid}): left to it; "towpath cancel ${task.id}" takes it away`,
+      });
+      continue;
+    }
+    if (lock === 'unreadable') {
+      const alive = treeOf({ marker: task.id }).length;
+      ctx.events.emit('warning', {
+        task: task.id,
+        message: `its lock could not be read; ${alive ? 'its agent was found by its marker' : 'no process of it lives'}: claimed anew`,
+      });
+    }
+    claims.push(ctx.queue.adopt(task, lock === 'unreadable' ? null : lock, ctx.self));
+  }
+  return claims;
+}

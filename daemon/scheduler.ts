@@ -1,0 +1,279 @@
+// The loop: reap, release, gate, claim, start. Nothing but calls; what decides is in the rooms.
+
+import { attempt } from './attempt/attempt.ts';
+import type { Context } from './attempt/context.ts';
+import { agentNameOf, repoOf } from './attempt/plan.ts';
+import { messageOf } from './errors.ts';
+import { gate } from './gate/gate.ts';
+import type { Claim, Task } from './queue/port.ts';
+import { DEFAULT_ROLE, readRole } from './roles/role.ts';
+import type { Blocked } from './waiting/blocked.ts';
+import { type Wait, waitReason } from './waiting/wait.ts';
+
+export interface SchedulerOptions {
+  worker?: string;
+  /** Only tasks of this role. */
+  role?: string;
+  /** One task, then no more. */
+  single: boolean;
+}
+
+/** A fault of the machine: what, since when, and what is done about it. */
+export interface Fault {
+  what: string;
+  since: string;
+  doing: string;
+}
+
+/** A task at work in this process: an attempt, its gate, or both in a row. */
+export interface Job {
+  id: string;
+  agent: string;
+  role: string;
+  repo: string;
+  minor: boolean;
+  abort: AbortController;
+  /** Null while only its gate runs. */
+  claim: Claim | null;
+  done: Promise<void>;
+}
+
+export class Scheduler {
+  readonly jobs = new Map<string, Job>();
+  /** Why waiting tasks wait, of the last round. */
+  readonly waits = new Map<string, Wait>();
+  readonly #ctx: Context;
+  readonly #options: SchedulerOptions;
+  readonly #blocked: Blocked;
+  /** What keeps everything from being claimed, by who says so: the operator, the health check, the disk. */
+  readonly #holds = new Map<string, string>();
+  readonly #faults = new Map<string, Fault>();
+  #onPause: (reason: string | null) => void = () => {};
+  stopping = false;
+  /** No task that was taken here came to a bad end. */
+  clean = true;
+  #taken = 0;
+  #running = false;
+  #again = false;
+  #timer: NodeJS.Timeout | null = null;
+  #onIdle: () => void = () => {};
+
+  constructor(ctx: Context, options: SchedulerOptions, blocked: Blocked) {
+    this.#ctx = ctx;
+    this.#options = options;
+    this.#blocked = blocked;
+  }
+
+  /** Called after each round that left nothing to do. */
+  onRound(listener: () => void): void {
+    this.#onIdle = listener;
+  }
+
+  /** Why nothing is claimed just now, or null. */
+  get hold(): string | null {
+    return [...this.#holds.values()][0] ?? null;
+  }
+
+  setHold(source: string, reason: string | null): void {
+    if ((this.#holds.get(source) ?? null) === reason) return;
+    if (reason === null) this.#holds.delete(source);
+    else this.#holds.set(source, reason);
+    if (this.hold === null) this.#ctx.events.emit('claiming_resumed', {});
+    else this.#ctx.events.emit('claiming_paused', { reason: this.hold });
+    this.nudge();
+  }
+
+  get faults(): Fault[] {
+    return [...this.#faults.values()];
+  }
+
+  /** A fault that is told again keeps the time it began. */
+  setFault(source: string, fault: Fault | null): void {
+    const known = this.#faults.get(source);
+    if (fault) this.#faults.set(source, known ? { ...fault, since: known.since } : fault);
+    else this.#faults.delete(source);
+    if (fault && !known) this.#ctx.events.emit('warning', { message: fault.what });
+  }
+
+  /** `remember` keeps a pause by the operator over a restart. */
+  onPause(remember: (reason: string | null) => void): void {
+    this.#onPause = remember;
+  }
+
+  pauseAll(reason: string | null): { paused: string | null } {
+    this.#onPause(reason);
+    this.setHold('operator', reason);
+    return { paused: this.hold };
+  }
+
+  /** Writes into each lock that its owner lives. */
+  async heartbeat(): Promise<void> {
+    for (const job of this.jobs.values()) if (job.claim) await this.#ctx.queue.renew(job.claim.lock).catch(() => {});
+  }
+
+  /** Something changed: look again, soon and once. */
+  nudge(): void {
+    this.#again = true;
+    if (!this.#running) void this.#rounds();
+  }
+
+  async #rounds(): Promise<void> {
+    this.#running = true;
+    try {
+      while (this.#again) {
+        this.#again = false;
+        await new Promise(setImmediate);
+        await this.#round();
+      }
+    } catch (thrown) {
+      // A full disk or a folder that is gone: told, and tried again in a while.
+      this.#ctx.events.emit('warning', { message: `could not look for work: ${messageOf(thrown)}` });
+      this.#wakeIn(5000);
+    } finally {
+      this.#running = false;
+    }
+    this.#onIdle();
+  }
+
+  async #round(): Promise<void> {
+    await this.#blocked.sort();
+    await this.#startGates();
+    await this.#claimAll();
+    this.#wakeForNext();
+  }
+
+  async #startGates(): Promise<void> {
+    if (this.stopping) return;
+    for (const task of await this.#blocked.ungated()) {
+      if (this.jobs.size >= this.#ctx.settings.concurrency.total) return;
+      if (!this.jobs.has(task.id) && !this.#treeBusy(task))
+        this.#start(task, null, (signal) => gate(this.#ctx, task, signal));
+    }
+  }
+
+  async #claimAll(): Promise<void> {
+    this.waits.clear();
+    const { queue, self, settings } = this.#ctx;
+    while (!this.stopping && this.jobs.size < settings.concurrency.total) {
+      if (this.#options.single && this.#taken > 0) return;
+      const claim = await queue.claim({
+        owner: self,
+        ...(this.#options.worker ? { worker: this.#options.worker } : {}),
+        accepts: (task) => {
+          const wait = this.waitOf(task);
+          if (wait) this.waits.set(task.id, wait);
+          return wait?.reason ?? null;
+        },
+      });
+      if (!claim) return;
+      this.#taken++;
+      this.#ctx.events.emit('transition', { task: claim.task.id, from: 'incoming', to: 'claimed' });
+      this.take(claim);
+    }
+  }
+
+  /** Runs a claim, also one that an earlier daemon made. */
+  take(claim: Claim): void {
+    this.#start(claim.task, claim, async (signal) => {
+      const settled = await attempt(this.#ctx, claim, signal);
+      const job = this.jobs.get(claim.task.id);
+      if (job) job.claim = null;
+      return settled?.queue === 'provisional' && !signal.aborted ? gate(this.#ctx, settled, signal) : settled;
+    });
+  }
+
+  #start(task: Task, claim: Claim | null, work: (signal: AbortSignal) => Promise<Task | null>): void {
+    const { agent, role } = this.#who(task);
+    const abort = new AbortController();
+    const done = work(abort.signal)
+      .catch((thrown: unknown) => {
+        this.#ctx.events.emit('warning', { task: task.id, message: `its work broke off: ${messageOf(thrown)}` });
+        return null;
+      })
+      .then((ended) => {
+        if (!ended || ended.queue === 'failed' || ended.queue === 'blocked') this.clean = false;
+        this.jobs.delete(task.id);
+        this.#blocked.changed('provisional');
+        this.nudge();
+      });
+    const repo = repoOf(task, this.#ctx.settings, this.#ctx.workspace);
+    this.jobs.set(task.id, {
+      id: task.id,
+      agent,
+      role,
+      repo,
+      minor: task.spec.complexity === 'minor',
+      abort,
+      claim,
+      done,
+    });
+  }
+
+  /** Why a waiting task does not run now, or null. */
+  waitOf(task: Task): Wait | null {
+    const { agents, limits, settings } = this.#ctx;
+    if (this.#options.role && (task.spec.role ?? DEFAULT_ROLE) !== this.#options.role)
+      return { reason: `this daemon takes only tasks of role ${this.#options.role}`, until: 'never' };
+    const { agent, role } = this.#who(task);
+    const repo = repoOf(task, settings, this.#ctx.workspace);
+    return waitReason(task, {
+      settings,
+      hold: this.hold,
+      jobs: [...this.jobs.values()],
+      agent,
+      role,
+      repo,
+      auto: agents.auto,
+      limits: limits.list(),
+      provisional: this.#blocked.provisional,
+    });
+  }
+
+  #who(task: Task): { agent: string; role: string } {
+    const role = task.spec.role ?? DEFAULT_ROLE;
+    try {
+      const name = agentNameOf(task, readRole(this.#ctx.workspace, role), this.#ctx.settings);
+      return { role, agent: name === 'auto' ? (this.#ctx.agents.auto.name ?? 'auto') : name };
+    } catch {
+      return { role, agent: task.spec.agent ?? this.#ctx.settings.agent };
+    }
+  }
+
+  #treeBusy(task: Task): boolean {
+    const repo = repoOf(task, this.#ctx.settings, this.#ctx.workspace);
+    return task.spec.complexity === 'minor' && [...this.jobs.values()].some((job) => job.minor && job.repo === repo);
+  }
+
+  /** Sleeps until the first task whose time is known may run. */
+  #wakeForNext(): void {
+    const times = [...this.waits.values()].flatMap(({ until }) => (typeof until === 'number' ? [until] : []));
+    if (times.length) this.#wakeIn(Math.max(20, Math.min(...times) - Date.now()));
+  }
+
+  #wakeIn(ms: number): void {
+    if (this.#timer) clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.nudge(), Math.min(ms, 60_000));
+  }
+
+  /** Ends the run of a task and waits until it is settled. */
+  async end(id: string, why: 'cancel' | 'pause' | 'stop'): Promise<boolean> {
+    const job = this.jobs.get(id);
+    if (!job) return false;
+    job.abort.abort(why);
+    await job.done;
+    return true;
+  }
+
+  close(): void {
+    this.stopping = true;
+    if (this.#timer) clearTimeout(this.#timer);
+  }
+
+  /** Nothing runs, nothing is about to, and nothing ever will without a person. */
+  get drained(): boolean {
+    if (this.jobs.size > 0 || this.#running || this.#again) return false;
+    if (this.#options.single && this.#taken > 0) return true;
+    if (this.#ctx.queue.intake.unsettled > 0) return false;
+    return this.#ctx.queue.intake.inOrder().every((task) => this.waits.get(task.id)?.until === 'never');
+  }
+}

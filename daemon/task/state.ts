@@ -1,0 +1,58 @@
+// The `towpath:` key as it is read back: each member that does not fit is dropped, none can break the daemon.
+import { z } from 'zod';
+import { OUTCOMES, QUEUES, type State, type StateChange } from './terms.ts';
+
+const tokens = z.object({ input: z.number(), output: z.number(), cache_read: z.number(), cache_write: z.number() });
+const whole = z.number().int().nonnegative();
+
+const members = {
+  queue: z.enum(QUEUES),
+  outcome: z.enum(OUTCOMES),
+  reason: z.string(),
+  waits_for: z.enum(['dependencies', 'answer', 'operator', 'hook', 'paused', 'review']),
+  question: z.string(),
+  attempts: whole,
+  runs: whole,
+  transients: whole,
+  crashes: whole,
+  epoch: whole,
+  not_before: z.string(),
+  agent: z.string(),
+  model: z.string(),
+  role: z.string(),
+  session: z.string(),
+  branch: z.string(),
+  base: z.string(),
+  commit: z.string(),
+  worktree: z.string(),
+  feedback: z.array(z.object({ from: z.string(), message: z.string(), at: z.string(), attempt: whole.optional() })),
+  last_error: z.string(),
+  last_tree: z.string(),
+  resolved: z.object({ event: z.string(), decision: z.enum(['retry', 'skip']) }),
+  result: z.unknown(),
+  cost_usd: z.number(),
+  tokens,
+  created_at: z.string(),
+  claimed_at: z.string(),
+  finished_at: z.string(),
+  wrapped: z.boolean(),
+} satisfies Record<keyof State, z.ZodType>;
+
+/** The state in a task file, as far as it fits. */
+export function readState(raw: unknown): State {
+  if (typeof raw !== 'object' || raw === null || Array.isArray(raw)) return {};
+  const state: Record<string, unknown> = {};
+  for (const [key, schema] of Object.entries(members)) {
+    const value = (raw as Record<string, unknown>)[key];
+    if (value === undefined) continue;
+    const parsed = schema.safeParse(value);
+    if (parsed.success) state[key] = parsed.data;
+  }
+  return state as State;
+}
+
+/** A state with changes: undefined removes a member. */
+export function mergeState(state: State, change: StateChange): State {
+  const merged = Object.entries({ ...state, ...change }).filter(([, value]) => value !== undefined);
+  return Object.fromEntries(merged) as State;
+}

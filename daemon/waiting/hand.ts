@@ -1,0 +1,49 @@
+// A file that a person moved means the same as the command: what the daemon does when it finds one.
+import { basename } from 'node:path';
+import type { Context } from '../attempt/context.ts';
+import { now } from '../clock.ts';
+import { messageOf } from '../errors.ts';
+import { land } from '../gate/accept.ts';
+import { isTaskName, readTask, stemOf } from '../queue/files/read.ts';
+import { handMove } from '../task/states.ts';
+import type { Queue } from '../task/terms.ts';
+
+/** Who can end a running attempt. */
+interface Runner {
+  jobs: ReadonlyMap<string, unknown>;
+  end(id: string, why: 'cancel'): Promise<boolean>;
+}
+
+/** Looks at one name in a queue other than incoming, where files are read anew when they are admitted. */
+export async function noticeHandMoves(ctx: Context, runner: Runner, queue: Queue, name: string): Promise<void> {
+  if (!isTaskName(name)) return;
+  try {
+    const id = stemOf(name);
+    const task = readTask(ctx.workspace.queue(queue), name, queue);
+    if (queue === 'claimed') {
+      // Taken out of claimed/ while it runs: the person wants it to stop.
+      if (!task && runner.jobs.has(id) && (await ctx.queue.get(id))?.queue !== 'claimed') {
+        const lock = ctx.queue.lockOf(id);
+        if (lock !== null && lock !== 'unreadable' && lock.phase !== 'settle') await runner.end(id, 'cancel');
+      }
+      return;
+    }
+    if (!task || runner.jobs.has(id) || task.state.queue === undefined) return;
+    const meant = handMove(task.state.queue, queue);
+    if (meant === 'none') return;
+    const state =
+      meant === 'accept'
+        ? { ...(await land(ctx, task)), outcome: 'ok' as const, reason: undefined, finished_at: now() }
+        : meant === 'cancel'
+          ? { outcome: 'cancelled' as const, reason: 'moved to failed/ by hand', finished_at: now() }
+          : {
+              reason: 'moved to blocked/ by hand; "towpath resume" or a move to incoming/ lets it go on',
+              waits_for: 'paused' as const,
+            };
+    const from = task.state.queue;
+    await ctx.queue.move(id, queue, { to: queue, state: { waits_for: undefined, ...state } });
+    ctx.events.emit('transition', { task: id, from, to: queue, reason: 'moved by hand' });
+  } catch (thrown) {
+    ctx.events.emit('warning', { message: `${basename(name)} in ${queue}/: ${messageOf(thrown)}` });
+  }
+}

@@ -1,0 +1,67 @@
+// Why a waiting task does not run now, in the words that `why` prints. Pure.
+import { epochMs, parseDuration } from '../clock.ts';
+import type { Settings } from '../config.ts';
+import type { Limit } from '../limits.ts';
+import type { Task } from '../queue/port.ts';
+
+/** `until`: a time in ms, `slot` (something that runs must end first), or `never` (a person or the world must act). */
+export interface Wait {
+  reason: string;
+  until: number | 'slot' | 'never';
+}
+
+export interface Scene {
+  settings: Settings;
+  hold: string | null;
+  jobs: readonly { id: string; agent: string; role: string; repo: string; minor: boolean }[];
+  /** Who would do it, and where. */
+  agent: string;
+  role: string;
+  repo: string;
+  auto: { name: string | null; why: string };
+  limits: Record<string, Limit>;
+  /** Tasks in provisional/. */
+  provisional: number;
+}
+
+/** The first thing in a task's way, or null when it may run. */
+export function waitReason(task: Task, scene: Scene, now = Date.now()): Wait | null {
+  const { settings, jobs, agent, role, repo } = scene;
+  if (scene.hold) return { reason: scene.hold, until: 'never' };
+  const after = startOf(task);
+  if (after > now) return { reason: `not before ${new Date(after).toISOString()}`, until: after };
+  if (agent === 'auto' && scene.auto.name === null) return { reason: scene.auto.why, until: 'never' };
+  const limit = scene.limits[agent];
+  if (limit)
+    return limit.until === null
+      ? {
+          reason: `agent ${agent} is out of service: ${limit.reason}; "towpath resume ${agent}" opens it`,
+          until: 'never',
+        }
+      : { reason: `agent ${agent} is closed by its limit until ${limit.until}`, until: epochMs(limit.until) };
+  if (scene.provisional >= settings.limits.provisional)
+    return {
+      reason: `${scene.provisional} results wait in provisional/ (limits.provisional): accept or reject some`,
+      until: 'never',
+    };
+  const { total, agents, roles, repo: perRepo } = settings.concurrency;
+  const full = (kind: string, limit: number | undefined, used: number): Wait | null =>
+    limit !== undefined && used >= limit ? { reason: `all ${limit} slots of ${kind} are taken`, until: 'slot' } : null;
+  const busyTree = task.spec.complexity === 'minor' ? jobs.find((job) => job.minor && job.repo === repo) : undefined;
+  if (busyTree) return { reason: `the tree of ${repo} is in use by ${busyTree.id}`, until: 'slot' };
+  return (
+    full('the daemon', total, jobs.length) ??
+    full(`agent ${agent}`, agents[agent], jobs.filter((job) => job.agent === agent).length) ??
+    full(`role ${role}`, roles[role], jobs.filter((job) => job.role === role).length) ??
+    full(`repo ${repo}`, perRepo, jobs.filter((job) => job.repo === repo).length)
+  );
+}
+
+/** From when a task may start, ms; 0 when at once. */
+function startOf(task: Task): number {
+  const own = task.spec.not_before;
+  const delay = own === undefined ? undefined : parseDuration(own);
+  const wanted = own === undefined ? 0 : delay === undefined ? epochMs(own) : epochMs(task.created_at) + delay;
+  const backoff = task.state.not_before ? epochMs(task.state.not_before) : 0;
+  return Math.max(wanted || 0, backoff || 0);
+}

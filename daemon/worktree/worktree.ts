@@ -1,0 +1,183 @@
+// A task's own worktree and branch: made, or found again and mended after whatever stopped an earlier run.
+import { lstatSync, mkdirSync, writeFileSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+import { errno } from '../errors.ts';
+import { exclusive, failure, git, items } from './git.ts';
+import { copyIncluded } from './include.ts';
+import { clearLocks } from './lock.ts';
+import { GitProblem, nameFiles } from './problem.ts';
+import { checkBranch, shaOf, startRef } from './refs.ts';
+import {
+  canonical,
+  emptyTrash,
+  forget,
+  isAbsent,
+  isThere,
+  isWorktreeOf,
+  registered,
+  repair,
+  worktrees,
+} from './registry.ts';
+import { inspect, openRepo, type Repo, resolveBase } from './repo.ts';
+import { salvage } from './salvage.ts';
+import { fillSubmodules } from './submodules.ts';
+import { unmerged } from './unfinished.ts';
+
+export interface WorktreeRequest {
+  /** Any folder of the repository. */
+  repo: string;
+  /** Where the worktree shall be: absolute. */
+  dir: string;
+  branch: string;
+  /** See resolveBase. */
+  base?: string;
+  /** An earlier run of this very task made (or began to make) branch and worktree. */
+  ours: boolean;
+  /** Branches whose work must be in it; one that is merged already costs nothing. */
+  dependencies: string[];
+}
+
+export interface Prepared {
+  worktree: string;
+  branch: string;
+  /** The commit of the base that the branch left from. */
+  base: string;
+  /** The commit that the agent first begins on: the base with the dependencies merged in. What it changes is measured from here. */
+  head: string;
+  /** The files were made now: set it up. */
+  fresh: boolean;
+  /** The dependency branches that were merged now. */
+  merged: string[];
+  warnings: string[];
+}
+
+/**
+ * Makes or mends the worktree of a task; doing it again, also after a kill at any point, leads to the same. What an agent left in
+ * it (uncommitted files, a half-done merge) stays. Throws `not_a_repo`, `no_commit`, `base_missing`, `bad_branch`,
+ * `branch_exists`, `path_in_way`, `conflict` (of dependencies, with the files), `git_failed`.
+ */
+export async function prepareWorktree(request: WorktreeRequest): Promise<Prepared> {
+  const repo = await openRepo(request.repo);
+  return exclusive(repo.commonDir, async () => {
+    const { branch, ours } = request;
+    await checkBranch(repo.root, branch);
+    const base = await resolveBase(repo, request.base);
+    mkdirSync(dirname(request.dir), { recursive: true });
+    const dir = canonical(request.dir);
+    await keepOutOfGit(dirname(dir));
+    await emptyTrash(dir);
+    const tip = await shaOf(git(repo.root), `refs/heads/${branch}`);
+    // The mark is written last: a branch without it was never handed to an agent.
+    const begun = ours && tip ? await shaOf(git(repo.root), startRef(branch)) : null;
+    const found = await place(repo, dir, branch, ours, tip !== null);
+    if (found) await mend(repo, dir, branch, begun !== null);
+    else await create(repo, dir, branch, tip, base.sha);
+    const fresh = !found || begun === null;
+    const warnings: string[] = [];
+    if (fresh) {
+      warnings.push(...(await fillSubmodules(dir, repo.commonDir)));
+      if (repo.kind === 'normal') warnings.push(...(await copyIncluded(repo.root, dir)));
+    }
+    const merged: string[] = [];
+    for (const name of begun ? [] : request.dependencies) {
+      const done = await mergeDependency(dir, name);
+      if (done === null) warnings.push(`the branch ${name} of a dependency does not exist: its work is not included`);
+      else if (done) merged.push(name);
+    }
+    const head = begun ?? (await git(dir).run(['rev-parse', '--verify', 'HEAD^{commit}'])).trim();
+    if (!begun) await git(dir).run(['update-ref', startRef(branch), head]);
+    const fork = await git(dir).ask(['merge-base', base.sha, head]);
+    return { worktree: dir, branch, base: fork ?? base.sha, head, fresh, merged, warnings };
+  });
+}
+
+/** Whether the worktree is there to be used again; clears the way for a new one, or says what is in it. */
+async function place(repo: Repo, dir: string, branch: string, ours: boolean, exists: boolean): Promise<boolean> {
+  if (exists && !ours)
+    throw new GitProblem(
+      'branch_exists',
+      `the branch ${branch} exists in ${repo.root}`,
+      'rename or delete it, or give the task another id',
+    );
+  if (isAbsent(dir)) await forget(repo, dir);
+  else {
+    if (ours && !(await isWorktreeOf(repo, dir))) await repair(repo, dir);
+    if (ours && (await isWorktreeOf(repo, dir))) return true;
+    throw new GitProblem('path_in_way', `${dir} exists and is not this task's worktree`, 'move it away');
+  }
+  const holder = (await worktrees(repo)).find((one) => one.branch === branch);
+  if (!holder) return false;
+  if (isAbsent(holder.path)) await forget(repo, holder.path);
+  else
+    throw new GitProblem(
+      'branch_exists',
+      `the branch ${branch} is checked out in ${holder.path}`,
+      'switch to another branch there',
+    );
+  return false;
+}
+
+async function create(repo: Repo, dir: string, branch: string, tip: string | null, base: string): Promise<void> {
+  const run = git(repo.root);
+  const args = ['worktree', 'add', '--no-track', ...(tip ? [dir, branch] : ['-b', branch, dir, base])];
+  // Without a new branch there is nothing to track, and git refuses the option.
+  const made = await run.attempt(tip ? args.filter((arg) => arg !== '--no-track') : args);
+  if (made.code === 0) return;
+  // Git takes its folder back after a failure, but not the branch: it would be in the way of the next try.
+  if (!tip) await run.attempt(['update-ref', '-d', `refs/heads/${branch}`, base]);
+  throw failure(repo.root, args, made);
+}
+
+/** Makes an existing worktree usable. One that no agent had yet was half made: it is reset, and what is odd in it saved first. */
+async function mend(repo: Repo, dir: string, branch: string, handedOver: boolean): Promise<void> {
+  const run = git(dir);
+  if ((await registered(repo, dir))?.locked === 'initializing') await run.run(['worktree', 'unlock', dir]);
+  await clearLocks(dir, { ours: true, branch });
+  if (handedOver) return;
+  const ref = `refs/heads/${branch}`;
+  if (!(await shaOf(run, ref)))
+    throw new GitProblem('git_failed', `the branch ${branch} of ${dir} is gone`, 'remove the worktree');
+  await run.run(['symbolic-ref', 'HEAD', ref]);
+  await run.run(['reset', '-q']);
+  const state = items(await run.run(['status', '--porcelain=v1', '-z', '--no-renames', '--untracked-files=all']));
+  if (state.length === 0) return;
+  // Files that a cut-off checkout has not written yet are no loss; all else is kept before it is thrown away.
+  if (state.some((line) => !line.startsWith(' D'))) await salvage(dir, basename(dir), 'half-made');
+  await run.run(['reset', '-q', '--hard']);
+  await run.run(['clean', '-q', '-fd']);
+}
+
+/** Merges a branch into a worktree: true when it was, false when it was in already, null when there is no such branch. */
+async function mergeDependency(dir: string, name: string): Promise<boolean | null> {
+  const run = git(dir);
+  const sha = await shaOf(run, `refs/heads/${name}`);
+  if (!sha) return null;
+  if (await run.test(['merge-base', '--is-ancestor', sha, 'HEAD'])) return false;
+  const options = ['-q', '--no-edit', '--no-verify', '--no-verify-signatures', '--no-stat', '--ff'];
+  const args = ['merge', ...options, '-m', `Merge branch '${name}'`, sha];
+  const result = await run.attempt(args);
+  if (result.code === 0) return true;
+  const files = await unmerged(dir);
+  await run.attempt(['merge', '--abort']);
+  if (files.length === 0) throw failure(dir, args, result);
+  throw new GitProblem(
+    'conflict',
+    `the dependency ${name} conflicts in ${nameFiles(files)}`,
+    'merge the dependencies into the base first',
+    files,
+  );
+}
+
+/** Keeps a folder of worktrees that lies in a repository out of that repository. */
+async function keepOutOfGit(folder: string): Promise<void> {
+  const outer = await inspect(folder);
+  if (outer.kind !== 'normal' || outer.root === folder) return;
+  if (isThere(join(folder, '.gitignore')) || !lstatSync(folder).isDirectory()) return;
+  // A folder of the user's own with tracked files in it must not vanish from their status.
+  if ((await git(folder).run(['ls-files', '-z', '--', '.'])) !== '') return;
+  try {
+    writeFileSync(join(folder, '.gitignore'), '*\n', { flag: 'wx' });
+  } catch (error) {
+    if (errno(error) !== 'EEXIST') throw error;
+  }
+}

@@ -1,0 +1,196 @@
+// A throwaway workspace with a real git repository, the real command line, and waiting by condition.
+import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import type { TaskJson } from '../../daemon/task/terms.ts';
+
+export const BIN = fileURLToPath(new URL('../../daemon/towpath.js', import.meta.url));
+
+export interface Result {
+  code: number | null;
+  stdout: string;
+  stderr: string;
+}
+
+/** A temporary folder; `clean` removes it. */
+export function tempDir(prefix = 'towpath-test-'): string {
+  return realpathSync(mkdtempSync(join(tmpdir(), prefix)));
+}
+
+export const gitIn = (dir: string, ...args: string[]): string =>
+  execFileSync('git', ['-c', 'user.name=t', '-c', 'user.email=t@example.org', ...args], {
+    cwd: dir,
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+
+/** A repository with one commit. */
+export function makeRepo(dir = tempDir('towpath-repo-')): string {
+  mkdirSync(dir, { recursive: true });
+  gitIn(dir, 'init', '-q', '-b', 'main');
+  writeFileSync(join(dir, 'README.md'), '# test\n');
+  gitIn(dir, 'add', '-A');
+  gitIn(dir, 'commit', '-q', '-m', 'first');
+  return dir;
+}
+
+export class TestWorkspace {
+  readonly root: string;
+  #children: ChildProcess[] = [];
+  /** All that the daemons printed. */
+  output = '';
+
+  /** `settings` is the text of towpath.yaml. The workspace is its own repository unless `repo: false`. */
+  constructor(settings = 'agent: shell\nretry: {initial: 100ms}\n', options: { repo?: boolean } = {}) {
+    this.root = options.repo === false ? tempDir() : makeRepo();
+    writeFileSync(join(this.root, 'towpath.yaml'), settings);
+    for (const queue of ['incoming', 'claimed', 'provisional', 'done', 'blocked', 'failed'])
+      mkdirSync(join(this.root, 'queues', queue), { recursive: true });
+    mkdirSync(join(this.root, 'hooks'));
+    mkdirSync(join(this.root, '.towpath'));
+    for (const name of ['queues', '.towpath']) writeFileSync(join(this.root, name, '.gitignore'), '*\n');
+  }
+
+  path(...parts: string[]): string {
+    return join(this.root, ...parts);
+  }
+
+  file(path: string, content: string, mode = 0o644): string {
+    const full = this.path(path);
+    mkdirSync(dirname(full), { recursive: true });
+    writeFileSync(full, content);
+    chmodSync(full, mode);
+    return full;
+  }
+
+  /** A hook, executable. */
+  hook(name: string, content: string): void {
+    this.file(`hooks/${name}`, content, 0o755);
+  }
+
+  /** Puts a task in, written aside and renamed, as a careful program does. */
+  drop(id: string, content: string): void {
+    const result = this.run(['enqueue', this.file(`drafts-${process.pid}/${id}.md`, content)]);
+    if (result.code !== 0) throw new Error(`enqueue ${id}: ${result.stderr}`);
+    rmSync(this.path(`drafts-${process.pid}`), { recursive: true });
+  }
+
+  /** The command line, to its end. */
+  run(args: string[], options: { input?: string; env?: Record<string, string>; cwd?: string } = {}): Result {
+    const { status, stdout, stderr } = spawnSync(BIN, args, {
+      cwd: options.cwd ?? this.root,
+      encoding: 'utf8',
+      input: options.input ?? '',
+      env: { ...process.env, TOWPATH_WORKSPACE: this.root, ...options.env },
+      timeout: 60_000,
+      maxBuffer: 64 * 1024 * 1024,
+    });
+    return { code: status, stdout, stderr };
+  }
+
+  json<T = unknown>(args: string[]): T {
+    const { code, stdout, stderr } = this.run([...args, '--json']);
+    if (code !== 0) throw new Error(`towpath ${args.join(' ')}: exit ${code}: ${stderr}`);
+    return JSON.parse(stdout) as T;
+  }
+
+  show(id: string): TaskJson {
+    return this.json<TaskJson>(['show', id]);
+  }
+
+  /** A daemon in the background; resolves when it has taken the workspace. */
+  async start(args: string[] = [], env: Record<string, string> = {}): Promise<ChildProcess> {
+    const child = spawn(BIN, ['start', ...args], {
+      cwd: this.root,
+      env: { ...process.env, TOWPATH_WORKSPACE: this.root, ...env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    this.#children.push(child);
+    for (const stream of [child.stdout, child.stderr])
+      stream.on('data', (chunk: Buffer) => (this.output += chunk.toString()));
+    await until(
+      () => this.daemonPid() === child.pid || child.exitCode !== null,
+      'the daemon starts',
+      20_000,
+      () => this.output,
+    );
+    return child;
+  }
+
+  daemonPid(): number | null {
+    try {
+      return (JSON.parse(readFileSync(this.path('.towpath/daemon.json'), 'utf8')) as { pid: number }).pid;
+    } catch {
+      return null;
+    }
+  }
+
+  /** Runs until nothing can run any more. */
+  drain(args: string[] = [], env: Record<string, string> = {}): Result {
+    return this.run(['start', '--drain', ...args], { env });
+  }
+
+  /** Which queue holds a task's file, by name. */
+  where(id: string): string | null {
+    const found = ['incoming', 'claimed', 'provisional', 'done', 'blocked', 'failed'].filter((queue) =>
+      existsSync(this.path('queues', queue, `${id}.md`)),
+    );
+    if (found.length > 1) throw new Error(`${id} is in ${found.join(' and ')}`);
+    return found[0] ?? null;
+  }
+
+  async reaches(id: string, queue: string, ms = 20_000): Promise<void> {
+    await until(
+      () => this.where(id) === queue,
+      `${id} reaches ${queue}`,
+      ms,
+      () => `it is in ${this.where(id)}\n${this.output.slice(-3000)}`,
+    );
+  }
+
+  git(...args: string[]): string {
+    return gitIn(this.root, ...args);
+  }
+
+  /** Ends the daemons that were started here, by their own pids, and removes the folder. */
+  async close(): Promise<void> {
+    for (const child of this.#children) {
+      if (child.exitCode !== null || child.signalCode !== null) continue;
+      child.kill('SIGTERM');
+      child.kill('SIGTERM');
+      await Promise.race([new Promise((resolve) => child.once('exit', resolve)), sleep(8000)]);
+      if (child.exitCode === null && child.signalCode === null) child.kill('SIGKILL');
+    }
+    rmSync(this.root, { recursive: true, force: true, maxRetries: 5 });
+  }
+}
+
+/** Waits until a condition holds; fails with what was waited for. */
+export async function until(
+  condition: () => boolean | Promise<boolean>,
+  what: string,
+  ms = 15_000,
+  more: () => string = () => '',
+): Promise<void> {
+  const end = Date.now() + ms;
+  while (!(await condition())) {
+    if (Date.now() > end) throw new Error(`waited ${ms} ms in vain: ${what}\n${more()}`);
+    await sleep(25);
+  }
+}
+
+/** A task for the shell agent. */
+export const shellTask = (script: string, frontmatter = ''): string =>
+  `---\nagent: shell\n${frontmatter}---\n# A task\n\n\`\`\`sh\n${script}\n\`\`\`\n`;
