@@ -40,6 +40,9 @@ export interface DaemonOptions {
 /** How often the folders are read whole, for what the events missed, ms; and how often unsettled files are looked at. */
 const RESCAN_MS = 30_000;
 const SETTLE_MS = 250;
+/** After so many hints in a row some may have been lost (inotify holds 16,384): the folder is read once they cease for this long, ms. */
+const BURST = 500;
+const BURST_QUIET_MS = 1000;
 
 export const VERSION = (
   JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }
@@ -111,17 +114,27 @@ export async function runDaemon(
   const server = await serveControl(socketPath(workspace), (request) => answer(ctx, scheduler, halt, request));
   events.emit('daemon_started', { pid: process.pid, version: VERSION });
   board.publish();
+  const rescan = () => queue.intake.scan().then(() => scheduler.nudge());
+  let burst = 0;
+  let afterBurst: NodeJS.Timeout | undefined;
   const unwatch = await queue.watch((hint) => {
     if (hint.queue !== 'incoming') {
       blocked.changed(hint.queue);
       if (hint.name) void noticeHandMoves(ctx, scheduler, hint.queue, hint.name);
-    } else if (!hint.name) void queue.intake.scan().then(() => scheduler.nudge());
+    } else if (!hint.name) void rescan();
+    else if (++burst > BURST) {
+      clearTimeout(afterBurst);
+      afterBurst = setTimeout(() => {
+        burst = 0;
+        void rescan();
+      }, BURST_QUIET_MS);
+    }
     scheduler.nudge();
   });
   await agents.findAuto();
   const background = await startBackground(ctx, scheduler);
   for (const claim of await recover(ctx)) scheduler.take(claim);
-  const scan = queue.intake.scan().then(() => scheduler.nudge());
+  const scan = rescan();
   scheduler.nudge();
   const timers = [
     setInterval(() => {
@@ -131,10 +144,8 @@ export async function runDaemon(
     }, SETTLE_MS),
     setInterval(() => {
       for (const name of QUEUES) blocked.changed(name);
-      void agents
-        .findAuto()
-        .then(() => queue.intake.scan())
-        .then(() => scheduler.nudge());
+      burst = 0;
+      void agents.findAuto().then(rescan);
     }, RESCAN_MS),
   ];
   stop.signal.addEventListener('abort', () => halt(false));
@@ -153,6 +164,7 @@ export async function runDaemon(
   });
   await over;
   for (const timer of timers) clearInterval(timer);
+  clearTimeout(afterBurst);
   scheduler.close();
   await background.close();
   await unwatch();

@@ -103,10 +103,12 @@ async function settle(ctx: Context, claim: Claim, { plan, ending, run, measured 
     });
     return settled;
   } catch (thrown) {
-    ctx.events.emit('warning', {
-      task: task.id,
-      message: `its result could not be written down: ${messageOf(thrown)}`,
-    });
+    const there = (await ctx.queue.get(task.id))?.queue === 'claimed';
+    if (!there) ctx.queue.dropLock(task.id);
+    const message = there
+      ? `its result could not be written down: ${messageOf(thrown)}`
+      : 'its file was taken out of claimed/ while it ran: the run has no result';
+    ctx.events.emit('warning', { task: task.id, message });
     return null;
   }
 }

@@ -8,7 +8,7 @@ import { closeQuietly, fileKey, isDamage, isMisfit, openForReading, openForWriti
 import { attemptRows, checkRows, eventRows, lastEventId } from './query.ts';
 import { Recorder } from './record.ts';
 import { SQLITE_AT_LEAST } from './schema.ts';
-import { computeStats, emptyStats, reached, spent } from './stats.ts';
+import { computeStats, emptyStats, latest, reached, spent } from './stats.ts';
 import type { Attempt, CheckRow, LedgerEvent, Stats } from './terms.ts';
 
 export type { AcceptedTask, Attempt, CheckRow, LedgerEvent, Stats, StatsGroup } from './terms.ts';
@@ -131,6 +131,11 @@ export class Ledger {
   /** How many tasks arrived in a queue at or after `since`. */
   reached(queue: Queue, since: string): number {
     return this.#ask((db) => reached(db, queue, since)) ?? 0;
+  }
+
+  /** The tasks that arrived in a queue last, the latest first. */
+  latest(queue: Queue, limit: number): string[] {
+    return this.#ask((db) => latest(db, queue, limit)) ?? [];
   }
 
   /** Dollars of runs that ended at or after `since`; also those that could not be written yet. */

@@ -95,6 +95,13 @@ export function reached(db: DatabaseSync, queue: Queue, since: string): number {
   return (db.prepare(sql).get(queue, since) as { n: number }).n;
 }
 
+/** The tasks that arrived in a queue last, the latest first. */
+export function latest(db: DatabaseSync, queue: Queue, limit: number): string[] {
+  const sql = 'SELECT task FROM transitions WHERE "to" = ? ORDER BY at DESC LIMIT ?';
+  const rows = db.prepare(sql).all(queue, limit) as unknown as { task: string }[];
+  return [...new Set(rows.map((row) => row.task))];
+}
+
 /** Dollars of runs that ended at or after `since`. */
 export function spent(db: DatabaseSync, task: string | null, since: string): number {
   const sql = `SELECT total(cost_usd) AS usd FROM attempts WHERE finished_at >= ? ${task === null ? '' : 'AND task = ?'}`;

@@ -1,5 +1,5 @@
 // Who does the work: role files, from the workspace or else from those that ship with Towpath.
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
@@ -33,6 +33,9 @@ export function rolePath(workspace: Workspace, name: string): string | null {
   return null;
 }
 
+/** Roles by path: each waiting task asks for its own at every round. */
+const cache = new Map<string, { mtimeMs: number; role: Role }>();
+
 /** Reads a role. Throws `not_found` when there is none, `bad_settings` when it cannot be used. */
 export function readRole(workspace: Workspace, name: string): Role {
   const path = rolePath(workspace, name);
@@ -42,6 +45,9 @@ export function readRole(workspace: Workspace, name: string): Role {
       `role "${name}" does not exist`,
       `write ${join(workspace.roles, `${name}.md`)}`,
     );
+  const { mtimeMs } = statSync(path);
+  const known = cache.get(path);
+  if (known?.mtimeMs === mtimeMs) return known.role;
   const read = readFrontMatter(readFileSync(path, 'utf8'));
   if ('problem' in read) throw new TowpathError('bad_settings', `${path}: ${read.problem}`);
   const parsed = schema.safeParse(read.data);
@@ -49,5 +55,7 @@ export function readRole(workspace: Workspace, name: string): Role {
     const issue = parsed.error.issues[0]!;
     throw new TowpathError('bad_settings', `${path}: ${issue.path.join('.')}: ${issue.message}`);
   }
-  return { ...parsed.data, name, prompt: read.body.trim() };
+  const role = { ...parsed.data, name, prompt: read.body.trim() };
+  cache.set(path, { mtimeMs, role });
+  return role;
 }

@@ -1,5 +1,5 @@
 // Trees and commits made without touching a work tree: temporary indexes, commit objects, merges of trees.
-import { copyFileSync, existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdtempSync, rmSync, statSync, utimesSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Git, git, items } from './git.ts';
 import { GitProblem, nameFiles } from './problem.ts';
@@ -15,7 +15,13 @@ export async function withIndex<T>(
   const dir = mkdtempSync(join(gitDir, 'towpath-index-'));
   try {
     const index = join(dir, 'index');
-    if (from === 'copy' && existsSync(join(gitDir, 'index'))) copyFileSync(join(gitDir, 'index'), index);
+    const own = join(gitDir, 'index');
+    if (from === 'copy' && existsSync(own)) {
+      copyFileSync(own, index);
+      // Git looks again into files that are as young as their index: a younger copy would hide a change of the same second.
+      const written = Math.floor(statSync(own).mtimeMs / 1000);
+      utimesSync(index, written, written);
+    }
     return await fn({ GIT_INDEX_FILE: index });
   } finally {
     rmSync(dir, { recursive: true, force: true });

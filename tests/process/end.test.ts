@@ -1,7 +1,7 @@
 // Trees: whatever a run left anywhere is found and ended, and nothing else ever is.
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
-import { isDeepStrictEqual } from "node:util";
+import { isDeepStrictEqual } from 'node:util';
 import { expect, onTestFinished, test } from 'vitest';
 import { endTree } from '../../daemon/process/end.ts';
 import { identify, isAlive, self, startedAt } from '../../daemon/process/identity.ts';

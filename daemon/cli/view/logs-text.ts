@@ -1,8 +1,7 @@
 // The lines of `towpath logs`: a small mark for each kind of event, long texts indented below it.
-import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { AgentEvent } from '../../agents/port.ts';
-import { headline, type Run } from './runs.ts';
+import { headline, type Run, tail } from './runs.ts';
 import { clean, cleanLines, outcomeTone, type Paint, paintOf, type Screen, truncate, wrap } from './style.ts';
 import { duration, money, relative } from './words.ts';
 
@@ -14,14 +13,16 @@ const STDERR_LINES = 15;
 export function eventLines(event: AgentEvent, screen: Screen, paint: Paint): string[] {
   switch (event.type) {
     case 'session':
-      return [paint.dim(fit(`session ${clean(event.session)}${event.model ? `, ${clean(event.model)}` : ''}`, screen))];
+      return [
+        paint.dim(cutTo(`session ${clean(event.session)}${event.model ? `, ${clean(event.model)}` : ''}`, screen)),
+      ];
     case 'tool_call':
-      return [marked('→', 'busy', fit(headline(event), screen, 2), paint)];
+      return [marked('→', 'busy', cutTo(headline(event), screen, 2), paint)];
     case 'tool_result': {
       const all = cleanLines(event.content)
         .split('\n')
         .filter((line) => line.trim() !== '');
-      const shown = all.slice(0, RESULT_LINES).map((line) => fit(line, screen, 4));
+      const shown = all.slice(0, RESULT_LINES).map((line) => cutTo(line, screen, 4));
       if (all.length > RESULT_LINES) shown.push(`… ${all.length - RESULT_LINES} more lines`);
       return shown.map((line) => `    ${event.is_error ? paint.tone('bad', line) : paint.dim(line)}`);
     }
@@ -37,7 +38,7 @@ export function eventLines(event: AgentEvent, screen: Screen, paint: Paint): str
       return cleanLines(event.content)
         .split('\n')
         .filter((line) => line.trim() !== '')
-        .map((line) => `  ${fit(line, screen, 2)}`);
+        .map((line) => `  ${cutTo(line, screen, 2)}`);
   }
 }
 
@@ -57,22 +58,17 @@ export function endLines(run: Run, screen: Screen): string[] {
   const facts = [duration(run.duration_ms), money(verdict.usage?.cost_usd), clean(verdict.reason)]
     .filter(Boolean)
     .join(', ');
-  const end = `${paint.tone(outcomeTone(verdict.outcome), verdict.outcome)}  ${paint.dim(fit(facts, screen, verdict.outcome.length + 2))}`;
+  const end = `${paint.tone(outcomeTone(verdict.outcome), verdict.outcome)}  ${paint.dim(cutTo(facts, screen, verdict.outcome.length + 2))}`;
   return verdict.outcome === 'ok' ? [end] : [...stderrLines(run, screen, paint), end];
 }
 
 function stderrLines(run: Run, screen: Screen, paint: Paint): string[] {
-  let text: string;
-  try {
-    text = readFileSync(join(run.dir, 'stderr'), 'utf8').slice(-16_384);
-  } catch {
-    return [];
-  }
-  const lines = cleanLines(text)
+  const lines = cleanLines(tail(join(run.dir, 'stderr'), 16_384).join('\n'))
     .split('\n')
-    .filter((line) => line.trim() !== '')
     .slice(-STDERR_LINES);
-  return lines.length > 0 ? [paint.dim('stderr:'), ...lines.map((line) => `  ${paint.dim(fit(line, screen, 2))}`)] : [];
+  return lines.length > 0
+    ? [paint.dim('stderr:'), ...lines.map((line) => `  ${paint.dim(cutTo(line, screen, 2))}`)]
+    : [];
 }
 
 function block(
@@ -90,4 +86,4 @@ function block(
 const marked = (mark: string, tone: 'calm' | 'care' | 'bad' | 'good' | 'busy', text: string, paint: Paint): string =>
   `${paint.tone(tone, mark)} ${text}`.trimEnd();
 
-const fit = (text: string, screen: Screen, indent = 0): string => truncate(text, Math.max(10, screen.width - indent));
+const cutTo = (text: string, screen: Screen, indent = 0): string => truncate(text, Math.max(10, screen.width - indent));

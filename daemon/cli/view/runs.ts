@@ -94,7 +94,7 @@ export function readRun(workspace: Workspace, id: string, attempt: number): Run 
 
 /** The last thing that a run did, in one line; null when it said nothing yet. Only the tail of its output is read. */
 export function lastOf(runDir: string, reader: Reader): string | null {
-  const lines = tail(join(runDir, 'stdout'), 64 * 1024);
+  const lines = tail(join(runDir, 'stdout'), 64 * 1024, true);
   let last: AgentEvent | null = null;
   for (const line of lines)
     for (const event of reader.line(line)) if (event.type !== 'session' && headline(event) !== '') last = event;
@@ -108,8 +108,8 @@ export function headline(event: AgentEvent): string {
   return event.type === 'tool_call' ? clean(`${event.name} ${content === event.name ? '' : content}`) : content;
 }
 
-/** The whole lines in the last bytes of a file. */
-function tail(path: string, bytes: number): string[] {
+/** The lines in the last bytes of a file, without empty ones; `ended` leaves out one that is still being written. */
+export function tail(path: string, bytes: number, ended = false): string[] {
   let fd: number;
   try {
     fd = openSync(path, 'r');
@@ -123,6 +123,7 @@ function tail(path: string, bytes: number): string[] {
     const got = readSync(fd, buffer, 0, buffer.length, from);
     const lines = buffer.toString('utf8', 0, got).split('\n');
     if (from > 0) lines.shift();
+    if (ended) lines.pop();
     return lines.filter((line) => line.trim() !== '');
   } catch {
     return [];

@@ -21,8 +21,8 @@ export function renderStats(stats: Stats, on: Partial<Screen> = {}): string {
       : 'no runs yet: towpath enqueue FILE.md, then towpath start';
   const span = stats.since ? `since ${dateTime(stats.since)}: ` : '';
   const head = [
-    `${span}${plural(total.runs, 'run')}, ${percent(total.outcomes.ok ?? 0, ended(total)) || '-'} ok, ${money(total.cost_usd)}, ${formatDuration(total.duration_ms)}`,
-    `${plural(reached.done ?? 0, 'task')} done, ${reached.failed ?? 0} failed${accepted.cost_per_task_usd === null ? '' : `, ${money(accepted.cost_per_task_usd)} per accepted task`}`,
+    `${span}${plural(total.runs, 'run')}, ${percent(total.outcomes.ok ?? 0, ended(total)) || '-'} ok, ${told(total) === null ? '' : `${money(total.cost_usd)}, `}${formatDuration(total.duration_ms)}`,
+    `${plural(reached.done ?? 0, 'task')} done, ${reached.failed ?? 0} failed${!accepted.cost_per_task_usd ? '' : `, ${money(accepted.cost_per_task_usd)} per accepted task`}`,
     ...(total.cost_unknown > 0 ? [paint.dim(`${plural(total.cost_unknown, 'run')} told no cost`)] : []),
   ].map((line) => (line.startsWith('\x1b') ? line : truncate(line, screen.width)));
   const parts = [
@@ -48,17 +48,22 @@ function groupTable(name: string, groups: readonly StatsGroup[], screen: Screen)
       { head: name.toUpperCase(), cell: (g) => g.key, min: 10, paint: paint.bold },
       { head: 'RUNS', cell: (g) => String(g.runs), align: 'right' },
       { head: 'OK', cell: (g) => percent(g.outcomes.ok ?? 0, ended(g)), align: 'right' },
-      { head: 'COST', cell: (g) => money(g.cost_usd), align: 'right' },
+      { head: 'COST', cell: (g) => money(told(g)), align: 'right' },
       { head: 'PER RUN', cell: (g) => money(perRun(g)), align: 'right', drop: 3 },
       { head: 'TIME', cell: (g) => formatDuration(g.duration_ms), align: 'right', drop: 1 },
-      { head: 'IN', cell: (g) => short(g.tokens.input), align: 'right', drop: 5 },
-      { head: 'OUT', cell: (g) => short(g.tokens.output), align: 'right', drop: 5 },
-      { head: 'CACHED', cell: (g) => short(g.tokens.cache_read), align: 'right', drop: 6 },
+      { head: 'IN', cell: (g) => count(g.tokens.input), align: 'right', drop: 5 },
+      { head: 'OUT', cell: (g) => count(g.tokens.output), align: 'right', drop: 5 },
+      { head: 'CACHED', cell: (g) => count(g.tokens.cache_read), align: 'right', drop: 6 },
       { head: 'NOT OK', cell: (g) => others(g), min: 10, drop: 4, paint: paint.dim },
     ],
     screen,
   );
 }
+
+/** Null when no run told a cost. */
+const told = (group: StatsGroup): number | null => (ended(group) > group.cost_unknown ? group.cost_usd : null);
+
+const count = (n: number): string => (n > 0 ? short(n) : '');
 
 function perRun(group: StatsGroup): number | null {
   const told = ended(group) - group.cost_unknown;
@@ -83,7 +88,7 @@ function acceptedTable({ accepted }: Stats, screen: Screen): string[] {
     [
       { head: 'ACCEPTED', cell: (t) => t.task, min: 10, paint: paint.bold },
       { head: 'RUNS', cell: (t) => String(t.runs), align: 'right' },
-      { head: 'COST', cell: (t) => money(t.cost_usd), align: 'right' },
+      { head: 'COST', cell: (t) => (t.cost_usd > 0 ? money(t.cost_usd) : ''), align: 'right' },
       { head: 'TIME', cell: (t) => formatDuration(t.duration_ms), align: 'right', drop: 2 },
       { head: 'DONE', cell: (t) => dateTime(t.done_at), drop: 1, paint: paint.dim },
     ],

@@ -90,7 +90,7 @@ export function needRows(status: Status, screen: Screen, paint: Paint, most: num
     screen,
     { indent: 2, head: false },
   );
-  const lines = rows.flatMap((row, i) => [row, `    ${paint.dim('$')} ${shown[i]!.next}`]);
+  const lines = rows.flatMap((row, i) => [row, `    ${paint.dim('→')} ${shown[i]!.next}`]);
   return [
     ...lines,
     ...rest(status.needs_you.length - shown.length, 'towpath list failed, towpath list blocked', paint),

@@ -28,7 +28,8 @@ export function table<T>(
   let shown = columns
     .map((column) => ({ column, cells: rows.map((row) => clean(column.cell(row))), width: 0 }))
     .filter(({ cells }) => cells.some((cell) => cell !== ''));
-  for (const one of shown) one.width = Math.max(head ? widthOf(one.column.head) : 0, ...one.cells.map(widthOf));
+  for (const one of shown)
+    one.width = one.cells.reduce((most, cell) => Math.max(most, widthOf(cell)), head ? widthOf(one.column.head) : 0);
   const room = () => screen.width - indent - shown.reduce((sum, one) => sum + one.width + GAP, -GAP);
   const least = () =>
     screen.width -

@@ -61,6 +61,9 @@ export function short(n: number): string {
 export const percent = (part: number, whole: number): string =>
   whole === 0 ? '' : `${Math.round((100 * part) / whole)}%`;
 
+/** A commit's id as git abbreviates it; other names stay. */
+export const shortSha = (name: string): string => (/^[0-9a-f]{40,64}$/.test(name) ? name.slice(0, 10) : name);
+
 export const plural = (n: number, one: string, many = `${one}s`): string => `${n} ${n === 1 ? one : many}`;
 
 export const duration = (ms: number | null | undefined): string =>

@@ -1,0 +1,60 @@
+// What doctor says of the agents: installed, which version, able to work, or closed for now.
+import type { Probe } from '../../agents/port.ts';
+import type { Settings } from '../../config.ts';
+import { messageOf } from '../../errors.ts';
+import { Limits } from '../../limits.ts';
+import type { Workspace } from '../../paths.ts';
+import type { Finding } from './doctor.ts';
+import { relative } from './words.ts';
+
+export interface AgentProbe {
+  name: string;
+  probe: () => Promise<Probe>;
+}
+
+/** An agent that is missing is no fault, unless the settings name it, or none is left that could work. */
+export async function agentFindings(agents: readonly AgentProbe[], settings: Settings | null): Promise<Finding[]> {
+  const area = 'agents';
+  const probed = await Promise.all(agents.map(async ({ name, probe }) => ({ name, ...(await safely(probe)) })));
+  const wanted = settings?.agent ?? 'auto';
+  const found = probed.map(({ name, installed, ready, version, path, why }): Finding => {
+    const where = [version, path].filter(Boolean).join(', ');
+    if (ready) return { area, level: 'ok', what: where ? `${name}: ${where}` : name, next: '' };
+    const level = name === wanted ? 'error' : installed || settings?.agents[name] ? 'warn' : 'ok';
+    const state = installed ? `${name}: ${where ? `${where}; ` : ''}not ready` : `${name}: not installed`;
+    return { area, level, what: why ? `${state}: ${why}` : state, next: '' };
+  });
+  const real = probed.filter((one) => one.name !== 'shell');
+  if (wanted === 'auto' && real.length > 0 && !real.some((one) => one.ready))
+    found.push({
+      area,
+      level: 'error',
+      what: 'agent: auto finds no agent that is able to work',
+      next: 'install and log in to one, or name one: agent: shell in towpath.yaml',
+    });
+  if (wanted !== 'auto' && !probed.some((one) => one.name === wanted))
+    found.push({
+      area,
+      level: 'error',
+      what: `agent: ${wanted} does not exist`,
+      next: `name one of ${probed.map((one) => one.name).join(', ')} in towpath.yaml`,
+    });
+  return found;
+}
+
+async function safely(probe: () => Promise<Probe>): Promise<Probe> {
+  try {
+    return await probe();
+  } catch (thrown) {
+    return { installed: false, path: null, version: null, ready: false, why: messageOf(thrown) };
+  }
+}
+
+export function limitFindings(workspace: Workspace): Finding[] {
+  return Object.entries(new Limits(workspace).list()).map(([agent, { until, reason }]) => ({
+    area: 'agents',
+    level: 'warn',
+    what: `${agent} is closed${until ? `, opens ${relative(until, Date.now())}` : ''}: ${reason}`,
+    next: until ? '' : `towpath resume ${agent}`,
+  }));
+}

@@ -1,0 +1,176 @@
+// The page of `towpath show`: headline, facts, why it is where it is, its runs with their evidence, what to do next.
+import type { Shown, ShownRun } from './show.ts';
+import {
+  clean,
+  cleanLines,
+  fillScreen,
+  outcomeTone,
+  type Paint,
+  paintOf,
+  queueTone,
+  type Screen,
+  truncate,
+  wrap,
+} from './style.ts';
+import { table } from './table.ts';
+import { dateTime, duration, money, relative, short, shortSha } from './words.ts';
+
+const BODY_LINES = 12;
+const OUTPUT_LINES = 10;
+const FEEDBACK_LINES = 8;
+const RESULT_LINES = 20;
+
+export function renderShow(shown: Shown, on: Partial<Screen> = {}): string {
+  const screen = fillScreen(on);
+  const paint = paintOf(screen);
+  const { task } = shown;
+  const sections: [string, string[]][] = [
+    ['', [...headLines(shown, screen, paint), ...factLines(shown, screen, paint)]],
+    ['Reason', task.reason ? indented(task.reason, screen, 20) : []],
+    ['Runs', runLines(shown.runs, screen, paint)],
+    ['Checks', checkLines(shown.runs, screen, paint)],
+    ['Feedback', feedbackLines(shown, screen, paint)],
+    ['Result', resultLines(task.result, screen)],
+    ['Task', indented(task.body, screen, BODY_LINES)],
+    ['Next', shown.next.map((command) => `  ${paint.dim('→')} ${command}`)],
+  ];
+  return sections
+    .filter(([, lines]) => lines.length > 0)
+    .map(([title, lines]) => [...(title ? [paint.bold(title)] : []), ...lines].join('\n'))
+    .join('\n\n');
+}
+
+function headLines({ task, phase }: Shown, screen: Screen, paint: Paint): string[] {
+  const title = clean(task.title);
+  const name = title === task.id ? '' : `  ${truncate(title, Math.max(10, screen.width - task.id.length - 2))}`;
+  const state = [task.queue, phase, task.outcome === 'ok' ? null : task.outcome].filter(Boolean).join(', ');
+  return [`${paint.bold(clean(task.id))}${name}`, paint.tone(queueTone(task.queue), `● ${state}`)];
+}
+
+function factLines({ task, runs }: Shown, screen: Screen, paint: Paint): string[] {
+  const tokens = task.tokens
+    ? task.tokens.input + task.tokens.output + task.tokens.cache_read + task.tokens.cache_write
+    : 0;
+  const time = (iso: string | null) => (iso ? `${dateTime(iso)} (${relative(iso, screen.now)})` : '');
+  const depends = task.data['depends_on'];
+  const facts: [string, string][] = [
+    ['role', task.role ?? ''],
+    ['agent', [task.agent, task.model].filter(Boolean).join(' ')],
+    ['priority', task.priority ?? ''],
+    [
+      'depends on',
+      Array.isArray(depends) ? depends.map(String).join(', ') : depends === undefined ? '' : String(depends),
+    ],
+    ['branch', task.branch ? `${task.branch}${task.base ? ` from ${shortSha(task.base)}` : ''}` : ''],
+    ['commit', shortSha(task.commit ?? '')],
+    ['worktree', task.worktree ?? ''],
+    ['session', task.session ?? ''],
+    ['attempts', task.attempts > 0 || runs.length > 0 ? `${task.attempts} spent, ${runs.length} run` : ''],
+    ['cost', [money(task.cost_usd), tokens > 0 ? `${short(tokens)} tokens` : ''].filter(Boolean).join(', ')],
+    ['created', time(task.created_at)],
+    ['claimed', task.queue === 'claimed' ? time(task.claimed_at) : ''],
+    ['finished', time(task.finished_at)],
+    ['file', task.path],
+  ];
+  return table(
+    facts.filter(([, value]) => value !== ''),
+    [
+      { head: '', cell: ([key]) => key, paint: paint.dim },
+      { head: '', cell: ([, value]) => value, min: 20 },
+    ],
+    screen,
+    { indent: 2, head: false },
+  );
+}
+
+function runLines(runs: readonly ShownRun[], screen: Screen, paint: Paint): string[] {
+  return table(
+    runs,
+    [
+      { head: 'run', cell: (run) => `#${run.attempt}`, paint: paint.bold },
+      {
+        head: 'outcome',
+        cell: (run) => run.outcome ?? 'running',
+        paint: (text, run) => paint.tone(outcomeTone(run.outcome), text),
+      },
+      { head: 'role', cell: (run) => run.role ?? '', drop: 5, paint: paint.dim },
+      { head: 'agent', cell: (run) => [run.agent, run.model].filter(Boolean).join(' '), min: 6, drop: 3 },
+      { head: 'time', cell: (run) => duration(run.duration_ms), align: 'right', drop: 2 },
+      { head: 'cost', cell: (run) => money(run.cost_usd), align: 'right', drop: 4 },
+      { head: 'tokens', cell: (run) => tokensOf(run), align: 'right', drop: 7 },
+      { head: 'began', cell: (run) => relative(run.started_at, screen.now), drop: 6, paint: paint.dim },
+      { head: 'reason', cell: reasonOf, min: 12, drop: 1, paint: paint.dim },
+    ],
+    screen,
+    { indent: 2 },
+  );
+}
+
+/** The agent's word may be "ok" and a check's another. */
+function reasonOf(run: ShownRun): string {
+  const failed = run.checks.filter((check) => !check.ok);
+  return run.reason ?? (failed.length > 0 ? `did not pass: ${failed.map((check) => check.command).join(', ')}` : '');
+}
+
+function tokensOf({ tokens }: ShownRun): string {
+  const sum = tokens ? tokens.input + tokens.output + tokens.cache_read + tokens.cache_write : 0;
+  return sum > 0 ? short(sum) : '';
+}
+
+/** The evidence of the latest run that was checked; what failed shows the end of its output. */
+function checkLines(runs: readonly ShownRun[], screen: Screen, paint: Paint): string[] {
+  const run = runs.findLast((one) => one.checks.length > 0);
+  if (!run) return [];
+  return run.checks.flatMap((check) => {
+    const how = [
+      check.ok ? '' : check.code === null ? 'did not end by itself' : `exit ${check.code}`,
+      duration(check.duration_ms),
+    ];
+    const facts = [
+      `run ${run.attempt}`,
+      ...how,
+      check.tree ? `tree ${clean(check.tree).slice(0, 8)}` : '',
+      relative(check.at, screen.now),
+    ];
+    const said = facts.filter(Boolean).join(', ');
+    const command = truncate(clean(check.command), Math.max(12, screen.width - said.length - 6));
+    const mark = check.ok ? paint.tone('good', '✓') : paint.tone('bad', '✗');
+    const output = check.ok ? [] : cleanLines(check.output).trim().split('\n').slice(-OUTPUT_LINES);
+    return [
+      `  ${mark} ${command}  ${paint.dim(said)}`,
+      ...output
+        .filter((line) => line !== '')
+        .map((line) => `      ${paint.dim(truncate(line, Math.max(20, screen.width - 6)))}`),
+    ];
+  });
+}
+
+function feedbackLines({ task }: Shown, screen: Screen, paint: Paint): string[] {
+  return task.feedback.flatMap((one) => {
+    const run = one.attempt === undefined ? '' : `, run ${one.attempt}`;
+    const head = `  from ${clean(one.from)}${run}, ${relative(one.at, screen.now)}`;
+    return [paint.dim(truncate(head, screen.width)), ...indented(one.message, screen, FEEDBACK_LINES, 4)];
+  });
+}
+
+function resultLines(result: unknown, screen: Screen): string[] {
+  if (result === null || result === undefined) return [];
+  const output = (result as { output?: unknown }).output;
+  const text =
+    typeof result === 'string'
+      ? result
+      : typeof output === 'string' && output !== ''
+        ? output
+        : JSON.stringify(result, null, 2);
+  return indented(text, screen, RESULT_LINES);
+}
+
+/** Text of several lines, wrapped and cut to so many; what was cut is counted. */
+function indented(text: string, screen: Screen, most: number, indent = 2): string[] {
+  const trimmed = cleanLines(text).trim();
+  if (trimmed === '') return [];
+  const lines = wrap(trimmed, Math.max(20, screen.width - indent));
+  const shown = lines.slice(0, most);
+  if (lines.length > most) shown.push(`… ${lines.length - most} more lines`);
+  return shown.map((line) => `${' '.repeat(indent)}${line}`.trimEnd());
+}

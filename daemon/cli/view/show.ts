@@ -1,0 +1,111 @@
+// towpath show: all there is to know of one task: its file, its lock, its runs, from the folders and the ledger.
+import { TowpathError } from '../../errors.ts';
+import type { Attempt, Ledger } from '../../ledger/ledger.ts';
+import type { Workspace } from '../../paths.ts';
+import { readLock } from '../../queue/files/lock.ts';
+import { type Phase, type QueuePort, toJson } from '../../queue/port.ts';
+import type { Outcome, TaskJson, Tokens } from '../../task/terms.ts';
+import { needOf } from './needs.ts';
+import { type Check, type Run, readRuns } from './runs.ts';
+import { shellWord, shortSha } from './words.ts';
+
+export { renderShow } from './show-text.ts';
+
+/** One run of an agent, from its folder and from the ledger, whichever has it. */
+export interface ShownRun {
+  attempt: number;
+  role: string | null;
+  agent: string | null;
+  model: string | null;
+  /** null: it runs, or its end was not seen. */
+  outcome: Outcome | null;
+  reason: string | null;
+  started_at: string | null;
+  duration_ms: number | null;
+  tokens: Tokens | null;
+  cost_usd: number | null;
+  checks: Check[];
+}
+
+export interface Shown {
+  task: TaskJson;
+  phase: Phase | null;
+  runs: ShownRun[];
+  /** Commands that make sense now. */
+  next: string[];
+}
+
+export interface ShowSources {
+  workspace: Workspace;
+  queue: QueuePort;
+  ledger: Ledger;
+}
+
+/** Throws `task_not_found`. */
+export async function gatherShow({ workspace, queue, ledger }: ShowSources, id: string): Promise<Shown> {
+  const task = await queue.get(id);
+  if (!task) throw new TowpathError('task_not_found', `no task "${id}"`, 'see "towpath list"');
+  const read = task.queue === 'claimed' ? readLock(workspace.lock(task.id)) : null;
+  const lock = read === 'unreadable' ? null : read;
+  const json = toJson(task, lock);
+  const need = needOf(task);
+  const runs = mergeRuns(readRuns(workspace, task.id), ledger.attempts({ task: task.id }));
+  return { task: json, phase: lock?.phase ?? null, runs, next: need ? [need.next, ...also(json)] : also(json) };
+}
+
+/** The task as JSON, with its runs; the fields of the task are those that every interface shows. */
+export const showJson = ({ task, runs, next }: Shown): Record<string, unknown> => ({ ...task, runs, next });
+
+/** The folder has what the agent said, the ledger what it came to. A run that only one of them knows is shown too. */
+export function mergeRuns(folders: readonly Run[], rows: readonly Attempt[]): ShownRun[] {
+  const left = new Set(rows);
+  const shown = folders.map((run): ShownRun => {
+    // An id that was used again has several rows of one number: the folder is the latest one's.
+    const row = rows.findLast((one) => one.attempt === run.attempt && (run.role === null || one.role === run.role));
+    for (const one of rows) if (one.attempt === run.attempt && one.role === row?.role) left.delete(one);
+    const usage = run.verdict?.usage ?? null;
+    return {
+      attempt: run.attempt,
+      role: row?.role ?? run.role,
+      agent: row?.agent ?? run.agent,
+      model: row?.model ?? run.model,
+      outcome: row?.outcome ?? run.verdict?.outcome ?? null,
+      reason: row?.reason || run.verdict?.reason || null,
+      started_at: row?.started_at ?? run.started_at,
+      duration_ms: row?.duration_ms ?? run.duration_ms,
+      tokens: row?.outcome ? row.tokens : usage && withoutCost(usage),
+      cost_usd: row?.cost_usd ?? usage?.cost_usd ?? null,
+      checks: run.checks,
+    };
+  });
+  for (const { task: _, finished_at: __, ...row } of left) shown.push({ ...row, checks: [] });
+  return shown.sort((a, b) => a.attempt - b.attempt);
+}
+
+const withoutCost = ({ input, output, cache_read, cache_write }: Tokens): Tokens => ({
+  input,
+  output,
+  cache_read,
+  cache_write,
+});
+
+function also(task: TaskJson): string[] {
+  const id = shellWord(task.id);
+  const work = task.base
+    ? `${shellWord(shortSha(task.base))}...${shellWord(task.branch ?? '')}`
+    : shellWord(task.branch ?? '');
+  const diff = task.branch && task.commit ? [`git ${task.base ? 'diff' : 'log -p'} ${work}`] : [];
+  switch (task.queue) {
+    case 'claimed':
+      return [`towpath logs ${id} -f`];
+    case 'incoming':
+      return [`towpath why ${id}`];
+    case 'blocked':
+      return [`towpath why ${id}`, ...(task.attempts > 0 ? [`towpath logs ${id}`] : [])];
+    case 'provisional':
+    case 'done':
+      return diff;
+    case 'failed':
+      return [...(task.outcome === 'refused' ? [] : [`towpath logs ${id}`]), ...diff];
+  }
+}
