@@ -53,7 +53,8 @@ export interface EventMap {
   /** A hook ran. */
   hook_finished: {
     task: string | null;
-    event: string;
+    /** Which event of the hooks: `pre_task` … */
+    moment: string;
     hook: string;
     ok: boolean;
     decision: string;
@@ -61,7 +62,7 @@ export interface EventMap {
     duration_ms: number;
   };
   /** A line that a hook printed. */
-  hook_output: { task: string | null; event: string; hook: string; text: string };
+  hook_output: { task: string | null; moment: string; hook: string; text: string };
   /** A check ran in a task's worktree. */
   check_finished: {
     task: string;
@@ -73,7 +74,7 @@ export interface EventMap {
     tree: string | null;
   };
   /** A failed hook asks the operator. */
-  operator_asked: { task: string; event: string; reason: string };
+  operator_asked: { task: string; moment: string; reason: string };
   /** Something odd that a person should know of, without a change of state. */
   warning: { task?: string; message: string };
 }

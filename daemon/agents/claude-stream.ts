@@ -1,5 +1,6 @@
 // Reads the stream-json output of Claude Code line by line and judges the end of the run.
 import type { Outcome } from '../task/terms.ts';
+import { camelUsage, plus, snakeUsage } from './claude-usage.ts';
 import { outcomeOf, resetTime, resetTimeInText } from './claude-verdict.ts';
 import { type AgentEvent, NO_USAGE, type Reader, type RunEnd, type Usage, type Verdict } from './port.ts';
 
@@ -193,7 +194,8 @@ export class ClaudeReader implements Reader {
   /** The usage up to this result. A resumed session's totals are the whole session's, so the per-run form is preferred. */
   #total(event: Json): Usage {
     const since = event['model_usage_since_last_result'];
-    if (isJson(since)) return Object.values(since).filter(isJson).map(camelUsage).reduce(plus, this.#counted);
+    const before = { ...this.#counted, cost_usd: this.#counted.cost_usd ?? 0 };
+    if (isJson(since)) return Object.values(since).filter(isJson).map(camelUsage).reduce(plus, before);
     const tokens = plus(this.#counted, snakeUsage(isJson(event['usage']) ? event['usage'] : {}));
     return { ...tokens, cost_usd: typeof event['total_cost_usd'] === 'number' ? event['total_cost_usd'] : null };
   }
@@ -276,30 +278,4 @@ function textOf(content: unknown): string {
   return list(content)
     .map((block) => str(block['text']) ?? `[${str(block['type']) ?? 'block'}]`)
     .join('\n');
-}
-
-const snakeUsage = (usage: Json): Usage => ({
-  input: num(usage['input_tokens']),
-  output: num(usage['output_tokens']),
-  cache_read: num(usage['cache_read_input_tokens']),
-  cache_write: num(usage['cache_creation_input_tokens']),
-  cost_usd: null,
-});
-
-const camelUsage = (usage: Json): Usage => ({
-  input: num(usage['inputTokens']),
-  output: num(usage['outputTokens']),
-  cache_read: num(usage['cacheReadInputTokens']),
-  cache_write: num(usage['cacheCreationInputTokens']),
-  cost_usd: num(usage['costUSD']),
-});
-
-function plus(a: Usage, b: Usage): Usage {
-  return {
-    input: a.input + b.input,
-    output: a.output + b.output,
-    cache_read: a.cache_read + b.cache_read,
-    cache_write: a.cache_write + b.cache_write,
-    cost_usd: a.cost_usd === null && b.cost_usd === null ? null : (a.cost_usd ?? 0) + (b.cost_usd ?? 0),
-  };
 }

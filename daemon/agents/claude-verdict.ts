@@ -52,15 +52,15 @@ export function outcomeOf(failure: Failure): Outcome {
   if (failure.type === 'billing_error') return 'billing';
   const kind = BY_KIND[failure.kind ?? ''];
   if (kind) return kind;
-  if (failure.status !== null)
-    return BY_STATUS[failure.status] ?? (failure.status >= 500 || failure.rejected ? limitOr(failure) : 'failed');
+  const status = failure.status === null ? undefined : BY_STATUS[failure.status];
+  if (status) return status;
   if (failure.rejected) return 'rate_limited';
+  if (failure.status !== null) return failure.status >= 500 ? 'transient' : 'failed';
   if (failure.keyless) return 'auth';
   // A model call that failed with no status at all never reached a server.
-  return failure.terminal_reason === 'api_error' ? 'transient' : 'failed';
+  const asked = failure.kind === 'invalid_request' || failure.kind === 'max_output_tokens';
+  return failure.terminal_reason === 'api_error' && !asked ? 'transient' : 'failed';
 }
-
-const limitOr = (failure: Failure): Outcome => (failure.rejected ? 'rate_limited' : 'transient');
 
 /** ISO time of `resetsAt`, which is in seconds. */
 export function resetTime(value: unknown): string | null {

@@ -1,3 +1,195 @@
-// STUB by the lead until the real one lands: overwrite me.
-import { commandAgent } from './command.ts';
-export const claude = { ...commandAgent('claude'), validateConfig: () => [] };
+// Claude Code (`claude -p`): how it is found, started and read.
+import { execFile } from 'node:child_process';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { messageOf, TowpathError } from '../errors.ts';
+import { ClaudeReader } from './claude-stream.ts';
+import { findProgram } from './command.ts';
+import type { Agent, AgentRequest, AgentSettings, Launch, Probe } from './port.ts';
+
+/** Nothing but the model is contacted, and few retries: the daemon requeues by itself and keeps its own clocks. */
+const QUIET = {
+  CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC: '1',
+  DISABLE_TELEMETRY: '1',
+  DISABLE_AUTOUPDATER: '1',
+  DISABLE_ERROR_REPORTING: '1',
+  // A shell in the background would keep the process alive after its answer.
+  CLAUDE_CODE_DISABLE_BACKGROUND_TASKS: '1',
+  CLAUDE_CODE_MAX_RETRIES: '2',
+};
+
+const KEYS = ['ANTHROPIC_API_KEY', 'ANTHROPIC_AUTH_TOKEN', 'CLAUDE_CODE_OAUTH_TOKEN'] as const;
+const CLOUDS = ['CLAUDE_CODE_USE_BEDROCK', 'CLAUDE_CODE_USE_VERTEX', 'CLAUDE_CODE_USE_FOUNDRY'] as const;
+
+/** Tools that lead the work out of the worktree or out of this run. */
+const NEVER = 'EnterWorktree,CronCreate,ScheduleWakeup,Monitor';
+
+/** Flags that belong to the adapter: with another value the run could not be followed. */
+const OWN_FLAGS = new Set([
+  ...['--output-format', '--input-format', '--session-id', '--resume', '-r', '--continue', '-c', '--from-pr'],
+  ...['--worktree', '-w', '--bg', '--background', '--cloud', '--teleport', '--no-session-persistence', '--tmux'],
+]);
+
+export const claude: Agent = {
+  name: 'claude',
+  env: [
+    ...KEYS,
+    ...CLOUDS,
+    ...['ANTHROPIC_BASE_URL', 'ANTHROPIC_CUSTOM_HEADERS', 'CLAUDE_CONFIG_DIR', 'ANTHROPIC_VERTEX_PROJECT_ID'],
+    ...['ANTHROPIC_BEDROCK_BASE_URL', 'ANTHROPIC_VERTEX_BASE_URL', 'ANTHROPIC_FOUNDRY_RESOURCE'],
+    ...['ANTHROPIC_FOUNDRY_API_KEY', 'AWS_BEARER_TOKEN_BEDROCK', 'AWS_PROFILE', 'AWS_REGION', 'CLOUD_ML_REGION'],
+    ...['ANTHROPIC_DEFAULT_OPUS_MODEL', 'ANTHROPIC_DEFAULT_SONNET_MODEL', 'ANTHROPIC_DEFAULT_HAIKU_MODEL'],
+    ...['HTTP_PROXY', 'HTTPS_PROXY', 'NO_PROXY', 'NODE_EXTRA_CA_CERTS'],
+  ],
+  models: { junior: 'sonnet', senior: 'sonnet', principal: 'opus' },
+
+  getCapabilities: () => ({
+    resume: true,
+    chooses_session: true,
+    tells_cost: true,
+    structured_output: false,
+    mcp: true,
+  }),
+
+  validateConfig(settings) {
+    const own = settings.args.filter((arg) => OWN_FLAGS.has(arg.split('=')[0]!));
+    return own.map((arg) => `agents.claude.args: ${arg} is set by towpath: leave it out`);
+  },
+
+  probe,
+  launch,
+  reader: () => new ClaudeReader(),
+};
+
+function launch(request: AgentRequest, settings: AgentSettings): Launch {
+  const argv = [...settings.wrap, ...(settings.command ?? ['claude'])];
+  argv.push('-p', '--output-format', 'stream-json', '--verbose');
+  if (request.model) argv.push('--model', request.model);
+  argv.push(...(request.session ? ['--resume', request.session] : ['--session-id', request.new_session]));
+  if (request.system_prompt.trim())
+    argv.push('--append-system-prompt-file', write(request, 'system-prompt.md', request.system_prompt));
+  const servers = mcpServers(request.mcp);
+  if (servers.config)
+    argv.push('--mcp-config', write(request, 'mcp.json', JSON.stringify(servers.config)), '--strict-mcp-config');
+  argv.push(...permissionFlags(settings.permissions, servers.names));
+  if (request.max_turns !== null) argv.push('--max-turns', String(request.max_turns));
+  if (request.budget_usd !== null) argv.push('--max-budget-usd', String(request.budget_usd));
+  argv.push(...settings.args);
+  return { argv, stdin: request.prompt, env: environment(settings) };
+}
+
+function permissionFlags(permissions: AgentSettings['permissions'], servers: string[]): string[] {
+  const allowed = servers.length ? ['--allowedTools', servers.map((name) => `mcp__${name}`).join(',')] : [];
+  switch (permissions) {
+    case 'full':
+      return ['--dangerously-skip-permissions', '--disallowedTools', NEVER];
+    case 'edits':
+      return ['--permission-mode', 'acceptEdits', ...allowed, '--disallowedTools', NEVER];
+    case 'read':
+      // Shell commands that only read pass in this mode. What the worktree says of permissions must not widen it.
+      return [
+        '--permission-mode',
+        'dontAsk',
+        '--tools',
+        'Bash,Read,Grep,Glob',
+        ...allowed,
+        '--setting-sources',
+        'user',
+      ];
+  }
+}
+
+/** Servers by name, with or without the `mcpServers` wrapper; a list names servers that the user's Claude already has. */
+function mcpServers(mcp: unknown): { config: object | null; names: string[] } {
+  if (mcp === null || mcp === undefined) return { config: null, names: [] };
+  if (Array.isArray(mcp) && mcp.every((name) => typeof name === 'string')) return { config: null, names: mcp };
+  if (typeof mcp !== 'object' || Array.isArray(mcp))
+    throw new TowpathError('agent', 'mcp holds no servers', 'write "mcp: {name: {command: …, args: […]}}"');
+  const inner = 'mcpServers' in mcp ? mcp.mcpServers : mcp;
+  const servers = typeof inner === 'object' && inner !== null ? inner : {};
+  const names = Object.keys(servers);
+  return { config: names.length ? { mcpServers: servers } : null, names };
+}
+
+/** Our defaults, then the user's values; a name that the user lets through keeps the value it has outside. */
+function environment(settings: AgentSettings): Record<string, string> {
+  const env: Record<string, string> = { ...QUIET };
+  // As root the CLI refuses to skip permissions unless it is told that this is a sandbox.
+  if (settings.permissions === 'full' && process.getuid?.() === 0) env['IS_SANDBOX'] = '1';
+  for (const [name, value] of Object.entries(settings.env))
+    if (value === true) delete env[name];
+    else env[name] = value;
+  return env;
+}
+
+function write(request: AgentRequest, name: string, text: string): string {
+  const path = join(request.run_dir, name);
+  mkdirSync(request.run_dir, { recursive: true });
+  writeFileSync(path, text, { mode: 0o600 });
+  return path;
+}
+
+async function probe(settings: AgentSettings, outside: NodeJS.ProcessEnv): Promise<Probe> {
+  const env = { ...outside };
+  for (const [name, value] of Object.entries(settings.env)) if (value !== true) env[name] = value;
+  const [command = 'claude', ...first] = settings.command ?? [];
+  const absent = { installed: false, path: null, version: null, ready: false };
+  const path = findProgram(command, env);
+  if (!path) {
+    const what = settings.command ? `there is no program ${command}` : 'claude is not installed';
+    return {
+      ...absent,
+      why: `${what}: run "npm install -g @anthropic-ai/claude-code" or set agents.claude.command`,
+    };
+  }
+  let version: string | null = null;
+  try {
+    const { stdout } = await promisify(execFile)(path, [...first, '--version'], {
+      timeout: 4500,
+      killSignal: 'SIGKILL',
+      maxBuffer: 65_536,
+      env: { ...QUIET, PATH: env['PATH'], HOME: env['HOME'] },
+    });
+    version = /\d+\.\d+\.\d+\S*/.exec(stdout)?.[0] ?? null;
+  } catch (thrown) {
+    const why = `"${path} --version" failed (${messageOf(thrown).slice(0, 200)}): install it again`;
+    return { ...absent, installed: true, path, why };
+  }
+  const ready = await loggedIn(env);
+  const why = ready ? null : 'claude is not logged in: run "claude" and log in, or set ANTHROPIC_API_KEY';
+  return { installed: true, path, version, ready, why };
+}
+
+/** A key, a cloud's switch, or what a login leaves behind. Whether it still holds is known only by using it. */
+async function loggedIn(env: NodeJS.ProcessEnv): Promise<boolean> {
+  if ([...KEYS, ...CLOUDS].some((name) => env[name])) return true;
+  const home = env['HOME'] ?? homedir();
+  const own = env['CLAUDE_CONFIG_DIR'];
+  const dir = own ?? join(home, '.claude');
+  const [credentials, account, settings] = await Promise.all([
+    readJson(join(dir, '.credentials.json')),
+    readJson(join(own ?? home, '.claude.json')),
+    readJson(join(dir, 'settings.json')),
+  ]);
+  const keys = settings['env'];
+  const inSettings = typeof keys === 'object' && keys !== null && [...KEYS, ...CLOUDS].some((name) => name in keys);
+  return Boolean(
+    credentials['claudeAiOauth'] ||
+      account['oauthAccount'] ||
+      account['primaryApiKey'] ||
+      settings['apiKeyHelper'] ||
+      inSettings,
+  );
+}
+
+async function readJson(path: string): Promise<Record<string, unknown>> {
+  try {
+    const value: unknown = JSON.parse(await readFile(path, 'utf8'));
+    return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {};
+  } catch {
+    return {};
+  }
+}

@@ -67,7 +67,7 @@ export async function taskHooks(ctx: Context, event: HookEvent, moment: HookMome
       return nothing;
     }
     if (policy === 'fail') return { ending: failure('cancelled', reason) };
-    ctx.events.emit('operator_asked', { task: task.id, event, reason });
+    ctx.events.emit('operator_asked', { task: task.id, moment: event, reason });
     const said = policy === 'ask' && ctx.ask ? await ctx.ask({ task: task.id, event, reason }) : null;
     if (said === 'skip') return nothing;
     if (said === 'abort') return { ending: failure('cancelled', `${reason} (aborted by the operator)`) };

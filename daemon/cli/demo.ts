@@ -8,7 +8,7 @@ import { EXIT, TowpathError } from '../errors.ts';
 import { Workspace } from '../paths.ts';
 import { FileQueue } from '../queue/files/engine.ts';
 import { QUEUES } from '../task/terms.ts';
-import { COMMITTER, git } from '../worktree/git.ts';
+import { git } from '../worktree/git.ts';
 import type { Common } from './program.ts';
 
 const BIN = fileURLToPath(new URL('../towpath.js', import.meta.url));
@@ -122,9 +122,9 @@ async function makeProject(root: string): Promise<void> {
   await repo.run(['add', '-A']);
   await repo.run([
     '-c',
-    `user.name=${COMMITTER.name}`,
+    'user.name=towpath',
     '-c',
-    `user.email=${COMMITTER.email}`,
+    'user.email=towpath@localhost',
     'commit',
     '-q',
     '-m',

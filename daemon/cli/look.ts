@@ -1,23 +1,36 @@
 // The commands that look and change nothing: each gathers what it shows and hands it to its view.
+
+import { AgentRegistry } from '../agents/registry.ts';
 import { parseDuration } from '../clock.ts';
+import { type LoadedSettings, loadSettings, settingsSchema } from '../config.ts';
 import { EXIT, TowpathError } from '../errors.ts';
 import { openLedger } from '../ledger/ledger.ts';
-import { toJson } from '../queue/port.ts';
+import { findWorkspace } from '../paths.ts';
+import { FileQueue } from '../queue/files/engine.ts';
 import type { Queue } from '../task/terms.ts';
 import { open } from './open.ts';
 import type { Common } from './program.ts';
+import { readerFor } from './readers.ts';
+import { doctorFailed, gatherDoctor, renderDoctor } from './view/doctor.ts';
 import { showEvents } from './view/events.ts';
 import { emptyList, gatherList, renderList } from './view/list.ts';
+import { showLogs } from './view/logs.ts';
 import { outputTo } from './view/output.ts';
+import { gatherShow, renderShow, showJson } from './view/show.ts';
 import { gatherStats, renderStats } from './view/stats.ts';
 import { gatherStatus, renderStatus } from './view/status.ts';
 import { type Screen, screenOf } from './view/style.ts';
-import { readerFor } from './readers.ts';
+import { gatherBoard, watchBoard } from './view/watch.ts';
 
 const screen = (options: Common) => (): Screen => screenOf(process.stdout, { json: options.json ?? false });
 const reading = (options: Common) => {
   const opened = open(options.workspace);
-  return { ...opened, ledger: openLedger(opened.workspace, { readonly: true }), out: outputTo(process.stdout), readerFor: readerFor(opened) };
+  return {
+    ...opened,
+    ledger: openLedger(opened.workspace, { readonly: true }),
+    out: outputTo(process.stdout),
+    readerFor: readerFor(opened),
+  };
 };
 const print = (value: unknown): void => console.log(JSON.stringify(value));
 
@@ -51,21 +64,58 @@ export async function stats(_: [], options: Common & { since?: string }): Promis
 function sinceIso(text: string): string {
   const ago = parseDuration(text);
   const at = ago === undefined ? Date.parse(text) : Date.now() - ago;
-  if (Number.isNaN(at)) throw new TowpathError('bad_usage', `--since "${text}" is neither a date nor a duration`, 'write 2026-01-31 or 7d');
+  if (Number.isNaN(at))
+    throw new TowpathError('bad_usage', `--since "${text}" is neither a date nor a duration`, 'write 2026-01-31 or 7d');
   return new Date(at).toISOString();
 }
 
-export async function events(_: [], options: Common & { follow?: boolean; task?: string; limit?: number }): Promise<number> {
+export async function events(
+  _: [],
+  options: Common & { follow?: boolean; task?: string; limit?: number },
+): Promise<number> {
   const { ledger, out } = reading(options);
   await showEvents(ledger, out, screen(options), { ...options, signal: untilInterrupted() });
   return EXIT.ok;
 }
 
 export async function show([id]: [string], options: Common): Promise<void> {
+  const found = await gatherShow(reading(options), id);
+  if (options.json) print(showJson(found));
+  else console.log(renderShow(found, screen(options)()));
+}
+
+type LogOptions = Common & { follow?: boolean; raw?: boolean; attempt?: number };
+
+export async function logs([id]: [string], options: LogOptions): Promise<void> {
   const opened = reading(options);
-  const task = await opened.queue.get(id);
-  if (!task) throw new TowpathError('task_not_found', `no task "${id}"`, 'see "towpath list"');
-  const lock = task.queue === 'claimed' ? opened.queue.lockOf(id) : null;
-  const json = toJson(task, lock === 'unreadable' ? null : lock);
-  if (options.json) print(json);
+  if (!(await opened.queue.get(id))) throw new TowpathError('task_not_found', `no task "${id}"`, 'see "towpath list"');
+  await showLogs(
+    { ...opened, ...options, workspace: opened.workspace, id, signal: untilInterrupted() },
+    opened.out,
+    screen(options),
+  );
+}
+
+export async function watch(_: [], options: Common): Promise<void> {
+  const sources = reading(options);
+  await watchBoard({ gather: () => gatherBoard(sources), json: options.json ?? false, signal: untilInterrupted() });
+}
+
+/** Works with broken settings too: they are a finding. */
+export async function doctor(_: [], options: Common): Promise<number> {
+  const workspace = findWorkspace(options.workspace);
+  let loaded: LoadedSettings | TowpathError;
+  try {
+    loaded = loadSettings(workspace);
+  } catch (thrown) {
+    if (!(thrown instanceof TowpathError)) throw thrown;
+    loaded = thrown;
+  }
+  const settings = loaded instanceof TowpathError ? settingsSchema.parse({}) : loaded.settings;
+  const agents = new AgentRegistry(settings, workspace);
+  const probes = agents.names().map((name) => ({ name, probe: () => agents.probe(name) }));
+  const findings = await gatherDoctor({ workspace, loaded, queue: new FileQueue(workspace, settings), agents: probes });
+  if (options.json) print(findings);
+  else console.log(renderDoctor(findings, screen(options)()));
+  return doctorFailed(findings) ? EXIT.failed : EXIT.ok;
 }

@@ -1,6 +1,7 @@
 // Readers for the raw output of past runs: by the agent that made it, also one that the settings no longer name.
-import { AgentRegistry } from '../agents/registry.ts';
+
 import type { Reader } from '../agents/port.ts';
+import { AgentRegistry } from '../agents/registry.ts';
 import { StreamReader } from '../agents/stream.ts';
 import type { Opened } from './open.ts';
 

@@ -75,7 +75,7 @@ export async function runHooks(options: HooksOptions): Promise<HooksAnswer> {
     const say = (text: string) =>
       events.emit('hook_output', {
         task,
-        event,
+        moment: event,
         hook,
         text: text.length > LINE_CHARS ? `${text.slice(0, LINE_CHARS)}…` : text,
       });
@@ -97,7 +97,7 @@ export async function runHooks(options: HooksOptions): Promise<HooksAnswer> {
     const reason = 'reason' in verdict ? verdict.reason : '';
     const { duration_ms } = end;
     const ok = verdict.kind !== 'failed';
-    events.emit('hook_finished', { task, event, hook, ok, decision: verdict.kind, reason, duration_ms });
+    events.emit('hook_finished', { task, moment: event, hook, ok, decision: verdict.kind, reason, duration_ms });
     answer.runs.push({ ...end, stdout: verdict.messages.join('\n'), hook: path, verdict });
     if (verdict.kind !== 'continue') {
       const named = basename(path) === event ? reason : `${hook}: ${reason}`;

@@ -1,9 +1,13 @@
 // Writes one event into the tables: always as itself, and into its own table where it has one.
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import type { EventMap, TowpathEvent } from '../events.ts';
+import type { Outcome } from '../task/terms.ts';
 
 /** Longer texts are cut: the run's folder has all of it. */
 const TEXT_MAX = 4000;
+
+/** Outcomes that are found after the agent has ended. */
+const JUDGED: readonly Outcome[] = ['check_failed', 'rejected', 'no_changes', 'conflict', 'failed'];
 
 type At<K extends keyof EventMap> = { at: string } & EventMap[K];
 
@@ -18,6 +22,7 @@ export class Recorder {
   readonly #start: StatementSync;
   readonly #restart: StatementSync;
   readonly #finish: StatementSync;
+  readonly #judge: StatementSync;
 
   constructor(db: DatabaseSync) {
     this.#event = db.prepare('INSERT INTO events (at, event, task, data) VALUES (?, ?, ?, ?)');
@@ -41,6 +46,11 @@ export class Recorder {
       `UPDATE attempts SET agent = ?, model = coalesce(?, model), outcome = ?, reason = ?, finished_at = ?, duration_ms = ?,
        input = ?, output = ?, cache_read = ?, cache_write = ?, cost_usd = ? WHERE id = ?`,
     );
+    this.#judge = db.prepare(
+      `UPDATE attempts SET outcome = ?, reason = ? WHERE id = (SELECT id FROM attempts WHERE task = ? AND outcome = 'ok'
+       AND attempt = (SELECT attempt FROM attempts WHERE task = ? ORDER BY id DESC LIMIT 1)
+       ORDER BY role = 'reviewer', id DESC LIMIT 1)`,
+    );
   }
 
   write(e: TowpathEvent): void {
@@ -52,8 +62,7 @@ export class Recorder {
       task,
       JSON.stringify(data, (_, v) => (typeof v === 'string' ? cut(v) : v)),
     );
-    if (e.event === 'transition')
-      this.#transition.run(at, e.task, e.from, e.to, e.outcome ?? null, e.reason === undefined ? null : cut(e.reason));
+    if (e.event === 'transition') this.#moved(e);
     else if (e.event === 'attempt_started') this.#started(e);
     else if (e.event === 'attempt_finished') this.#finished(e);
     else if (e.event === 'check_finished')
@@ -64,6 +73,13 @@ export class Recorder {
       this.#hook.run(
         ...[at, e.task, momentOf(e), e.hook, Number(e.ok), e.decision, cut(e.reason), Math.round(e.duration_ms)],
       );
+  }
+
+  /** A run whose agent said ok comes to what git, the checks or the review say of it. */
+  #moved({ at, task, from, to, outcome, reason = '' }: At<'transition'>): void {
+    this.#transition.run(at, task, from, to, outcome ?? null, cut(reason) || null);
+    if ((from === 'claimed' || from === 'provisional') && outcome && JUDGED.includes(outcome))
+      this.#judge.run(outcome, cut(reason), task, task);
   }
 
   /** A run that is gone on with (a new daemon, a new try of a phase) keeps its row and its start. */

@@ -27,24 +27,30 @@ export async function endTree(
   const seen: Seen = { started: new Map(), groups: new Set() };
   const signalled = new Map<number, string>();
   const send = (pid: number, started: string, what: NodeJS.Signals) => {
-    if (startedAt(pid) !== started) return;
     try {
+      if (startedAt(pid) !== started) return;
       process.kill(pid, what);
       signalled.set(pid, started);
     } catch {
-      // Gone since, or another user's.
+      // Gone since, another user's, or we cannot tell now: looked at again in the next round.
     }
   };
   const killFrom = Date.now() + grace_ms;
   let aloneSince: number | undefined;
   for (let step = 2, killing = false; ; step = Math.min(step * 2, 100)) {
-    // Each look takes in who was born since. A program carries the shim's variable until it is exec'ed: asked each time.
-    const { programs = [], shims = [] } = Object.groupBy(collect(target, seen), ([pid]) =>
-      isShim(pid) ? 'shims' : 'programs',
-    );
-    if (programs.length + shims.length === 0) break;
     const now = Date.now();
     if (now > killFrom + KILL_MS) break;
+    let found: Map<number, string>;
+    try {
+      // Each look takes in who was born since.
+      found = collect(target, seen);
+    } catch {
+      await sleep(step);
+      continue;
+    }
+    if (found.size === 0) break;
+    // Asked each time, because a program carries the shim's variable until it is exec'ed.
+    const { programs = [], shims = [] } = Object.groupBy(found, ([pid]) => (isShim(pid) ? 'shims' : 'programs'));
     if (!killing && now >= killFrom) {
       killing = true;
       step = 2;
@@ -62,5 +68,13 @@ export async function endTree(
       for (const [pid, started] of shims) send(pid, started, 'SIGKILL');
     await sleep(killing ? step : Math.min(step, killFrom - now));
   }
-  return [...signalled].filter(([pid, started]) => startedAt(pid) !== started).map(([pid]) => pid);
+  return [...signalled].filter(([pid, started]) => !lives(pid, started)).map(([pid]) => pid);
+}
+
+function lives(pid: number, started: string): boolean {
+  try {
+    return startedAt(pid) === started;
+  } catch {
+    return true;
+  }
 }

@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { execa } from 'execa';
 import { messageOf } from '../errors.ts';
 import { endTree } from './end.ts';
-import { identify } from './identity.ts';
+import { type Identity, identify } from './identity.ts';
 import { Splitter, whole } from './lines.ts';
 import { MARKER } from './tree.ts';
 
@@ -57,7 +57,7 @@ export async function run(options: RunOptions): Promise<RunResult> {
   const child = await start(argv, cwd, { ...options.env, [MARKER]: marker }, input !== undefined);
   if (typeof child === 'string')
     return { ...nothing, aborted: false, duration_ms: performance.now() - begun, spawnError: child };
-  const target = { root: child.pid === undefined ? undefined : identify(child.pid), marker };
+  const target = { root: rootOf(child), marker };
   const exited = new Promise<[number | null, NodeJS.Signals | null]>((resolve) => {
     child.once('exit', (code, signal) => resolve([code, signal]));
   });
@@ -130,6 +130,15 @@ async function start(
     // A script that is being saved right now is busy for a moment.
     if (failure.code === 'ETXTBSY' && tries < 10) await sleep(20);
     else return `cannot start ${argv[0] ?? 'nothing'}: ${whyNot(failure, cwd)}`;
+  }
+}
+
+/** The marker alone serves where the start time cannot be read. */
+function rootOf({ pid }: { pid?: number | undefined }): Identity | undefined {
+  try {
+    return pid === undefined ? undefined : identify(pid);
+  } catch {
+    return undefined;
   }
 }
 

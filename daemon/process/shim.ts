@@ -104,9 +104,9 @@ export async function waitForExit({ runDir: folder, agent, shim, onTick }: Watch
     for (let delay = 250; ; delay = Math.min(delay * 1.25, 1000)) {
       const alive = [shim, agent].some((who) => who && isAlive(who));
       // Looked at in this order, because the exit is written before the shim leaves.
-      const exit = readExit(runDir);
+      const exit = tryReadExit(runDir);
       if (exit) return { ...exit, lost: false };
-      if (!alive && !children.has(runDir)) return { code: null, signal: null, lost: true };
+      if (exit === null && !alive && !children.has(runDir)) return { code: null, signal: null, lost: true };
       onTick?.();
       await new Promise<void>((done) => {
         const timer = setTimeout(done, delay);
@@ -119,6 +119,15 @@ export async function waitForExit({ runDir: folder, agent, shim, onTick }: Watch
     }
   } finally {
     watcher?.close();
+  }
+}
+
+/** Undefined when it cannot be told now: no file descriptor left, a disk that does not answer. */
+function tryReadExit(runDir: string): Exit | null | undefined {
+  try {
+    return readExit(runDir);
+  } catch {
+    return undefined;
   }
 }
 

@@ -1,6 +1,7 @@
 // Which processes belong to a run: what descends from its root, carries its marker, or lives in a session it opened.
 import { execFileSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
+import { errno } from '../errors.ts';
 import type { Identity } from './identity.ts';
 
 /** The variable that every process of a run carries: `<id>/<attempt>/<nonce>`. */
@@ -31,7 +32,7 @@ export interface Seen {
   groups: Set<number>;
 }
 
-/** The pids of the live processes of a run; zombies, this process and its ancestors are never among them. */
+/** The pids of the live processes of a run; zombies, this process and its ancestors are never among them. Throws when the processes cannot be listed (no file descriptor left). */
 export function treeOf(target: Target): number[] {
   return [...collect(target).keys()];
 }
@@ -109,8 +110,9 @@ function* fromProc(): Generator<Process> {
     let stat: string;
     try {
       stat = readFileSync(`/proc/${name}/stat`, 'latin1');
-    } catch {
-      continue;
+    } catch (thrown) {
+      if (errno(thrown) === 'ENOENT' || errno(thrown) === 'ESRCH') continue;
+      throw thrown;
     }
     // comm may hold spaces and parentheses: the fields begin after the last one, with the state.
     const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ', 20);

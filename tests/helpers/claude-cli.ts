@@ -1,0 +1,58 @@
+// The real Claude Code CLI for tests: installed once from npm into a cache outside the repository.
+import { execFile } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { mkdir, rename, rm } from 'node:fs/promises';
+import { homedir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { promisify } from 'node:util';
+
+export const CLAUDE_VERSION = '2.1.329';
+
+export type ClaudeCli = { path: string; why: null } | { path: null; why: string };
+
+const run = promisify(execFile);
+const cache = join(
+  process.env['XDG_CACHE_HOME'] || join(homedir(), '.cache'),
+  'towpath-tests',
+  `claude-code-${CLAUDE_VERSION}`,
+);
+
+/** Its path, or why it cannot be had. The first call downloads about 90 MB; later ones find it in the cache. */
+export async function claudeCli(): Promise<ClaudeCli> {
+  const cached = await works(cache);
+  if (cached) return { path: cached, why: null };
+  // Test files run side by side: each installs aside, the first rename wins.
+  const aside = `${cache}.${process.pid}.${Date.now().toString(36)}`;
+  try {
+    await mkdir(aside, { recursive: true });
+    const spec = `@anthropic-ai/claude-code@${CLAUDE_VERSION}`;
+    const quiet = ['--ignore-scripts', '--no-audit', '--no-fund', '--fetch-retries=1', '--loglevel=error'];
+    await run('npm', ['i', ...quiet, '--prefix', aside, spec], { cwd: aside, timeout: 180_000 });
+    if (!(await works(aside))) return missing('it was installed but does not run on this machine');
+    await mkdir(dirname(cache), { recursive: true });
+    await rename(aside, cache).catch(() => undefined);
+    const path = await works(cache);
+    return path ? { path, why: null } : missing(`${cache} is in the way: remove it`);
+  } catch (thrown) {
+    return missing(`npm could not install it: ${String(thrown).replace(/\s+/g, ' ').slice(0, 300)}`);
+  } finally {
+    await rm(aside, { recursive: true, force: true });
+  }
+}
+
+function missing(why: string): ClaudeCli {
+  console.error(`\n*** NOT RUN: the tests with the real Claude Code CLI: ${why}\n`);
+  return { path: null, why };
+}
+
+/** Without install scripts `bin/claude` is a stub: the program lies in the package of the platform. */
+async function works(root: string): Promise<string | null> {
+  for (const libc of ['', '-musl']) {
+    const name = `claude-code-${process.platform}-${process.arch}${libc}`;
+    const path = join(root, 'node_modules', '@anthropic-ai', name, 'claude');
+    if (!existsSync(path)) continue;
+    const answer = await run(path, ['--version'], { timeout: 20_000 }).catch(() => null);
+    if (answer?.stdout.startsWith(CLAUDE_VERSION)) return path;
+  }
+  return null;
+}
