@@ -26,7 +26,6 @@ export class ClaudeReader implements Reader {
   #session: string | null = null;
   #began = false;
   #model: string | null = null;
-  #keyless = false;
   #open = new Set<string>();
   /** The last result, as long as no new turn began after it. */
   #result: Json | null = null;
@@ -79,7 +78,6 @@ export class ClaudeReader implements Reader {
       case 'init': {
         this.#began = true;
         this.#result = null;
-        this.#keyless = event['apiKeySource'] === 'none';
         const events = this.#named(event);
         for (const server of list(event['mcp_servers']))
           if (server['status'] === 'failed') events.push(log(`MCP server ${str(server['name']) ?? '?'} did not start`));
@@ -233,7 +231,6 @@ export class ClaudeReader implements Reader {
       type: str(result['api_error_type']),
       kind: this.#kind,
       rejected: this.#limit.rejected,
-      keyless: this.#keyless,
     });
   }
 
@@ -251,7 +248,9 @@ export class ClaudeReader implements Reader {
 function finalText(result: Json): string {
   const text = str(result['result']);
   if (text) return text;
-  const errors = Array.isArray(result['errors']) ? result['errors'].filter((e) => typeof e === 'string') : [];
+  // `[ede_diagnostic] …` is for the CLI's own makers.
+  const told = (error: unknown) => typeof error === 'string' && !error.startsWith('[');
+  const errors = Array.isArray(result['errors']) ? result['errors'].filter(told) : [];
   return errors.join('; ') || str(result['terminal_reason']) || str(result['subtype']) || '';
 }
 

@@ -12,8 +12,6 @@ export interface Failure {
   kind: string | null;
   /** The account's window is used up (rate_limit_event). */
   rejected: boolean;
-  /** The first event said that no key and no login was found. */
-  keyless: boolean;
 }
 
 const BY_END: Record<string, Outcome> = {
@@ -56,7 +54,6 @@ export function outcomeOf(failure: Failure): Outcome {
   if (status) return status;
   if (failure.rejected) return 'rate_limited';
   if (failure.status !== null) return failure.status >= 500 ? 'transient' : 'failed';
-  if (failure.keyless) return 'auth';
   // A model call that failed with no status at all never reached a server.
   const asked = failure.kind === 'invalid_request' || failure.kind === 'max_output_tokens';
   return failure.terminal_reason === 'api_error' && !asked ? 'transient' : 'failed';

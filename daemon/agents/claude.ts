@@ -25,7 +25,7 @@ const KEYS = ['ANTHROPIC_API_KEY', 'ANTHROPIC_AUTH_TOKEN', 'CLAUDE_CODE_OAUTH_TO
 const CLOUDS = ['CLAUDE_CODE_USE_BEDROCK', 'CLAUDE_CODE_USE_VERTEX', 'CLAUDE_CODE_USE_FOUNDRY'] as const;
 
 /** Tools that lead the work out of the worktree or out of this run. */
-const NEVER = 'EnterWorktree,CronCreate,ScheduleWakeup,Monitor';
+const NEVER = 'EnterWorktree,CronCreate,ScheduleWakeup,Monitor,RemoteTrigger';
 
 /** Flags that belong to the adapter: with another value the run could not be followed. */
 const OWN_FLAGS = new Set([

@@ -6,6 +6,7 @@ import { type AgentEvent, NO_USAGE, type Reader, type RunEnd, type Usage, type V
 
 const text = z
   .unknown()
+  .optional()
   .transform((value) => (typeof value === 'string' ? value : value === undefined ? '' : JSON.stringify(value)));
 const amount = z.number().nonnegative().optional();
 const usage = z.object({

@@ -101,7 +101,8 @@ async function measure(ctx: Context, task: Task, lock: Lock, plan: Plan, work: W
   const author = { name: agent, email: `${agent}@towpath.invalid` };
   const message = `${task.title}\n\nTowpath-Task: ${task.id}\nTowpath-Attempt: ${lock.attempt}\n`;
   if (work?.kind === 'worktree') {
-    await commitAll(work.worktree, { message, author, branch: work.branch! });
+    const { notes } = await commitAll(work.worktree, { message, author, branch: work.branch! });
+    for (const note of notes) ctx.events.emit('warning', { task: task.id, message: note });
     const found = await changes(work.worktree, work.start!);
     return { commit: found.changed ? found.head : null, tree: found.tree, files: found.files, changed: found.changed };
   }

@@ -61,7 +61,14 @@ export async function taskHooks(ctx: Context, event: HookEvent, moment: HookMome
       };
     }
     const reason = `hook ${event} failed: ${verdict.reason}`;
-    const policy = ctx.settings.hooks.on_failure[event] ?? 'ask';
+    const own = ctx.settings.hooks.on_failure[event];
+    const last = answer.runs.at(-1);
+    // A gate hook that says no has given its verdict; one that hangs or cannot be started has given none.
+    if (event === 'gate' && own === undefined && last && !last.timedOut && !last.spawnError)
+      return {
+        ending: failure('rejected', `hook gate: ${verdict.reason}`, { feedback: verdict.reason, from: 'gate' }),
+      };
+    const policy = own ?? 'ask';
     if (policy === 'ignore') {
       ctx.events.emit('warning', { task: task.id, message: `${reason} (ignored: hooks.on_failure.${event})` });
       return nothing;

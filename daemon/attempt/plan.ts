@@ -8,9 +8,7 @@ import type { Workspace } from '../paths.ts';
 import type { Task } from '../queue/port.ts';
 import { DEFAULT_ROLE, type Role, readRole, rolePath } from '../roles/role.ts';
 import type { Check, Review } from '../task/terms.ts';
-
-/** The branch of a task. */
-export const branchOf = (id: string): string => `towpath/${id}`;
+import { branchOf } from '../worktree/refs.ts';
 
 export interface Plan {
   role: Role;

@@ -3,15 +3,15 @@ import { existsSync } from 'node:fs';
 import type { AgentRequest } from '../agents/port.ts';
 import type { Lock, Task } from '../queue/port.ts';
 import type { Check } from '../task/terms.ts';
-import { GitProblem, git } from '../worktree/git.ts';
-import { shaOf } from '../worktree/refs.ts';
-import { inspect } from '../worktree/repo.ts';
+import { GitProblem } from '../worktree/git.ts';
+import { branchOf } from '../worktree/refs.ts';
+import { branchExists, inspect } from '../worktree/repo.ts';
 import { applyTree, openTree } from '../worktree/tree.ts';
 import { prepareWorktree } from '../worktree/worktree.ts';
 import type { Context } from './context.ts';
 import { type Ending, failure } from './ending.ts';
 import { taskHooks } from './hook.ts';
-import { branchOf, type Plan } from './plan.ts';
+import type { Plan } from './plan.ts';
 import { buildPrompt, buildSystemPrompt } from './prompt.ts';
 import { readWork, type Work, writeWork } from './work.ts';
 
@@ -80,9 +80,6 @@ export async function prepare(
 }
 
 export const checkText = (check: Check): string => (typeof check === 'string' ? check : check.join(' '));
-
-const branchExists = async (repo: string, branch: string): Promise<boolean> =>
-  (await shaOf(git(repo), `refs/heads/${branch}`)) !== null;
 
 /** Whether the agent's earlier session is worth going on with. */
 function resumable(task: Task, plan: Plan): boolean {

@@ -9,7 +9,7 @@ import { messageOf, TowpathError } from '../errors.ts';
 import type { Task } from '../queue/port.ts';
 import { changes } from '../worktree/commit.ts';
 import { GitProblem } from '../worktree/git.ts';
-import { applyTree, restoreTree } from '../worktree/tree.ts';
+import { applyTree, unapplyTree } from '../worktree/tree.ts';
 import { accept } from './accept.ts';
 import { checkFeedback, runChecks } from './checks.ts';
 import { protectedFiles } from './protect.ts';
@@ -156,5 +156,5 @@ export async function turnBack(ctx: Context, task: Task, plan: Plan | null, endi
 /** The repository's own tree is given back as it was; the work is kept on its ref. */
 async function close(ctx: Context, task: Task): Promise<void> {
   const work = readWork(ctx.workspace, task.id);
-  if (work?.kind === 'tree' && work.open) await restoreTree(work.open);
+  if (work?.kind === 'tree' && work.open && work.captured) await unapplyTree(work.open.root, work.captured);
 }

@@ -2,6 +2,7 @@
 # Runs one program apart from the daemon and keeps how it ended: shim.sh RUN_DIR STDIN PROGRAM [ARG…]
 # Writes into RUN_DIR: pid ("PID STARTED BOOT SHIM_PID"), stdout, stderr, and at the end exit ({"code":0} or
 # {"signal":15}). pid and exit are complete once they end in a newline: that spares a process for a rename.
+# TOWPATH_SHIM holds the id of this boot of the machine; the program does not see it.
 # The braces make the shell read everything first: an upgrade may replace this file under a live shim.
 {
   dir=$1 input=$2
@@ -14,7 +15,7 @@
   (
     if [ -r /proc/self/stat ]; then
       read -r pid _ _ shim _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ started _ </proc/self/stat
-      read -r boot </proc/sys/kernel/random/boot_id
+      boot=${TOWPATH_SHIM:-unknown}
     else
       pid=$(exec sh -c 'echo "$PPID"') shim=$$ started=- boot=-
     fi

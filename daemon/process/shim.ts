@@ -6,7 +6,7 @@ import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { errno, messageOf, TowpathError } from '../errors.ts';
-import { type Identity, identify, isAlive, self, startedAt } from './identity.ts';
+import { bootId, type Identity, identify, isAlive, self, startedAt } from './identity.ts';
 import { SHIM_MARK } from './tree.ts';
 
 const SHIM = fileURLToPath(new URL('./shim.sh', import.meta.url));
@@ -53,7 +53,7 @@ export async function startShim({ runDir: folder, argv, cwd, env, stdin }: ShimS
     throw new TowpathError('agent', `the run in ${runDir} was started before`, 'use a fresh folder');
   const child = spawn('/bin/sh', [SHIM, runDir, resolve(stdin), ...argv], {
     cwd,
-    env: { ...env, [SHIM_MARK]: '1' },
+    env: { ...env, [SHIM_MARK]: bootId() },
     detached: true,
     stdio: 'ignore',
   });

@@ -1,6 +1,6 @@
 // The real Claude Code CLI for tests: installed once from npm into a cache outside the repository.
 import { execFile } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { mkdir, rename, rm } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -56,3 +56,26 @@ async function works(root: string): Promise<string | null> {
   }
   return null;
 }
+
+/** The session as the CLI keeps it; empty while there is none. */
+export function storedSession(home: string, session: string): string {
+  const projects = join(home, '.claude', 'projects');
+  if (!existsSync(projects)) return '';
+  const files = readdirSync(projects).map((dir) => join(projects, dir, `${session}.jsonl`));
+  return files.map((file) => (existsSync(file) ? readFileSync(file, 'utf8') : '')).join('');
+}
+
+/** The least that an MCP server on stdio must answer. */
+export const MCP_SERVER = `
+import { createInterface } from 'node:readline';
+const say = (id, result) => console.log(JSON.stringify({ jsonrpc: '2.0', id, result }));
+const tool = { name: 'say', description: 'says it back', inputSchema: { type: 'object', properties: { text: { type: 'string' } } } };
+for await (const line of createInterface({ input: process.stdin })) {
+  const { id, method, params } = JSON.parse(line);
+  if (method === 'initialize')
+    say(id, { protocolVersion: params.protocolVersion, capabilities: { tools: {} }, serverInfo: { name: 'echo', version: '1' } });
+  else if (method === 'tools/list') say(id, { tools: [tool] });
+  else if (method === 'tools/call') say(id, { content: [{ type: 'text', text: 'echo: ' + params.arguments.text }] });
+  else if (id !== undefined) say(id, {});
+}
+`;

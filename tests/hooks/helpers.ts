@@ -43,6 +43,6 @@ export async function hook(where: Workspace, event: HookEvent, more: Partial<Hoo
     events,
     ...more,
   });
-  const output = seen.flatMap((one) => ('hook' in one && 'text' in one ? [one.text] : []));
+  const output = seen.flatMap((one) => (one.event === 'hook_output' ? [one.text] : []));
   return { ...answer, seen, output };
 }

@@ -69,7 +69,15 @@ test.each(Object.entries(BLOCK))('a decision in %s', async (_, script) => {
   expect(verdict).toEqual({ kind: 'block', reason: 'fix-date', messages: ['hello'] });
   expect(output).toEqual(['hello']);
   expect(seen.at(-1)).toMatchObject({
-    ...{ task: 'fix-date', hook: 'gate', ok: true, decision: 'block', reason: 'fix-date' },
+    ...{
+      event: 'hook_finished',
+      moment: 'gate',
+      task: 'fix-date',
+      hook: 'gate',
+      ok: true,
+      decision: 'block',
+      reason: 'fix-date',
+    },
   });
 });
 

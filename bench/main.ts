@@ -1,0 +1,32 @@
+// npm run bench [-- NAME…]: measures a real daemon against a floor of the same run and prints one table.
+import { availableParallelism, loadavg } from 'node:os';
+import { drop } from './drop.ts';
+import { idle } from './idle.ts';
+import { rate } from './rate.ts';
+import { share } from './share.ts';
+import { type Row, table } from './table.ts';
+import { worktrees } from './worktrees.ts';
+
+const PARTS: Record<string, () => Promise<Row[]>> = { drop, rate, idle, share, worktrees };
+
+const names = process.argv.slice(2);
+const unknown = names.filter((name) => !Object.hasOwn(PARTS, name));
+if (unknown.length > 0 || process.platform !== 'linux') {
+  console.error(
+    unknown.length > 0
+      ? `no such part: ${unknown.join(', ')}; there are ${Object.keys(PARTS).join(', ')}`
+      : 'the benchmark reads /proc: it runs on Linux',
+  );
+  process.exit(2);
+}
+const rows: Row[] = [];
+for (const [name, part] of Object.entries(PARTS)) {
+  if (names.length > 0 && !names.includes(name)) continue;
+  console.error(`${name} …`);
+  rows.push(...(await part()));
+}
+console.log(table(rows));
+const load = loadavg()[0]!.toFixed(1);
+console.log(
+  `\nNode ${process.versions.node}, ${availableParallelism()} cores, load ${load}; a busy machine blurs all of it.`,
+);

@@ -1,0 +1,146 @@
+// A throwaway workspace with a real daemon in it, and tasks that are dropped as a careful program does: written aside, renamed in.
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { until, wallMs } from './measure.ts';
+
+const BIN = fileURLToPath(new URL('../daemon/towpath.js', import.meta.url));
+const FLOOR = fileURLToPath(new URL('./floor.ts', import.meta.url));
+
+/** A temporary folder, on the disk where TMPDIR is. */
+export const tempDir = (): string => realpathSync(mkdtempSync(join(tmpdir(), 'towpath-bench-')));
+
+export const gitIn = (dir: string, ...args: string[]): string =>
+  execFileSync('git', ['-c', 'user.name=b', '-c', 'user.email=b@example.org', ...args], { cwd: dir, encoding: 'utf8' });
+
+/** A repository with one commit of a few files. */
+export function makeRepo(dir: string): void {
+  mkdirSync(dir, { recursive: true });
+  gitIn(dir, 'init', '-q', '-b', 'main');
+  for (let n = 0; n < 20; n++) writeFileSync(join(dir, `file-${n}.txt`), `${n}\n`);
+  gitIn(dir, 'add', '-A');
+  gitIn(dir, 'commit', '-q', '-m', 'first');
+}
+
+/** A process with folders that tasks go through; `close` ends it by its own pid and removes everything. */
+export class Place {
+  readonly root = tempDir();
+  child: ChildProcess | null = null;
+
+  path(...parts: string[]): string {
+    return join(this.root, ...parts);
+  }
+
+  file(path: string, content: string, mode = 0o644): void {
+    mkdirSync(dirname(this.path(path)), { recursive: true });
+    writeFileSync(this.path(path), content, { mode });
+  }
+
+  get pid(): number {
+    return this.child?.pid ?? 0;
+  }
+
+  /** Writes a task aside; the returned function renames it into incoming and says when. */
+  stage(id: string, content: string): () => number {
+    this.file(`staged/${id}.md`, content);
+    const from = this.path('staged', `${id}.md`);
+    const to = this.path('queues/incoming', `${id}.md`);
+    return () => {
+      const at = wallMs();
+      renameSync(from, to);
+      return at;
+    };
+  }
+
+  count(queue: string): number {
+    return readdirSync(this.path('queues', queue)).filter((name) => name.endsWith('.md')).length;
+  }
+
+  protected async launch(argv: string[], ready: () => boolean): Promise<void> {
+    let said = '';
+    const child = spawn(argv[0]!, argv.slice(1), { cwd: this.root, stdio: ['ignore', 'ignore', 'pipe'] });
+    child.stderr.on('data', (chunk: Buffer) => {
+      said = (said + chunk.toString()).slice(-2000);
+    });
+    this.child = child;
+    await until(() => {
+      if (child.exitCode !== null) throw new Error(`${argv.join(' ')} ended: ${said}`);
+      return ready();
+    }, 'the start');
+  }
+
+  async stop(): Promise<void> {
+    const { child } = this;
+    this.child = null;
+    if (!child || child.exitCode !== null || child.signalCode !== null) return;
+    const gone = new Promise((resolve) => child.once('exit', resolve));
+    child.kill('SIGTERM');
+    const late = setTimeout(() => child.kill('SIGKILL'), 10_000);
+    await gone;
+    clearTimeout(late);
+  }
+
+  async close(): Promise<void> {
+    await this.stop();
+    rmSync(this.root, { recursive: true, force: true, maxRetries: 5 });
+  }
+}
+
+/** Towpath itself. `settings` is the text of towpath.yaml. */
+export class Towpath extends Place {
+  constructor(settings: string) {
+    super();
+    this.file('towpath.yaml', settings);
+    for (const queue of ['incoming', 'claimed', 'provisional', 'done', 'blocked', 'failed'])
+      mkdirSync(this.path('queues', queue), { recursive: true });
+  }
+
+  async start(): Promise<void> {
+    await this.launch([BIN, 'start', '--workspace', this.root], () => this.#told() === this.pid);
+  }
+
+  #told(): number | null {
+    try {
+      return (JSON.parse(readFileSync(this.path('.towpath/daemon.json'), 'utf8')) as { pid: number }).pid;
+    } catch {
+      return null;
+    }
+  }
+
+  /** What the program of a task printed, its first run. */
+  printed(id: string): string {
+    return textOf(this.path('.towpath/runs', id, '1/stdout'));
+  }
+}
+
+/** The bare script: see floor.ts. */
+export class Floor extends Place {
+  async start(lanes: number, argv: string[]): Promise<void> {
+    for (const queue of ['incoming', 'claimed', 'done']) mkdirSync(this.path('queues', queue), { recursive: true });
+    const command = [process.execPath, FLOOR, this.root, String(lanes), ...argv];
+    await this.launch(command, () => textOf(this.path('ready')) !== '');
+  }
+
+  printed(id: string): string {
+    return textOf(this.path('runs', id));
+  }
+}
+
+export function textOf(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return '';
+  }
+}
