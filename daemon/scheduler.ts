@@ -56,6 +56,7 @@ export class Scheduler {
   #running = false;
   #again = false;
   #timer: NodeJS.Timeout | null = null;
+  #wakeAt = 0;
   #onIdle: () => void = () => {};
 
   constructor(ctx: Context, options: SchedulerOptions, blocked: Blocked) {
@@ -146,8 +147,10 @@ export class Scheduler {
     if (this.stopping) return;
     for (const task of await this.#blocked.ungated()) {
       if (this.jobs.size >= this.#ctx.settings.concurrency.total) return;
-      if (!this.jobs.has(task.id) && !this.#treeBusy(task))
-        this.#start(task, null, (signal) => gate(this.#ctx, task, signal));
+      if (this.jobs.has(task.id) || this.#treeBusy(task)) continue;
+      const wait = task.state.not_before ? Date.parse(task.state.not_before) - Date.now() : 0;
+      if (wait > 0) this.#wakeIn(wait);
+      else this.#start(task, null, (signal) => gate(this.#ctx, task, signal));
     }
   }
 
@@ -251,8 +254,11 @@ export class Scheduler {
   }
 
   #wakeIn(ms: number): void {
+    const at = Date.now() + Math.min(ms, 60_000);
+    if (this.#timer && this.#wakeAt <= at && this.#wakeAt > Date.now()) return;
     if (this.#timer) clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.nudge(), Math.min(ms, 60_000));
+    this.#wakeAt = at;
+    this.#timer = setTimeout(() => this.nudge(), at - Date.now());
   }
 
   /** Ends the run of a task and waits until it is settled. */
@@ -271,7 +277,7 @@ export class Scheduler {
 
   /** Nothing runs, nothing is about to, and nothing ever will without a person. */
   get drained(): boolean {
-    if (this.jobs.size > 0 || this.#running || this.#again) return false;
+    if (this.jobs.size > 0 || this.#running || this.#again || this.#blocked.gatesWait) return false;
     if (this.#options.single && this.#taken > 0) return true;
     if (this.#ctx.queue.intake.unsettled > 0) return false;
     return this.#ctx.queue.intake.inOrder().every((task) => this.waits.get(task.id)?.until === 'never');

@@ -17,6 +17,7 @@ export async function accept(ctx: Pick<Context, 'workspace' | 'queue' | 'events'
       outcome: 'ok',
       reason: undefined,
       waits_for: undefined,
+      not_before: undefined,
       last_error: undefined,
       last_tree: undefined,
       finished_at: now(),

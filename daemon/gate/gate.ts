@@ -34,6 +34,7 @@ export async function gate(ctx: Context, task: Task, signal: AbortSignal): Promi
           };
   }
   if (ending === 'review') return waitForReview(ctx, task, plan!);
+  if (ending.kind === 'later') return waitForGate(ctx, task, ending);
   return turnBack(ctx, task, plan, ending);
 }
 
@@ -110,6 +111,17 @@ async function open(task: Task, work: Work | null): Promise<{ files: string[]; t
     work.kind === 'tree' ? work.captured! : 'HEAD',
   );
   return { files: found.files, tree: found.tree };
+}
+
+/** A gate hook asks for patience: the work is done, so it is the gate alone that is entered again. */
+async function waitForGate(
+  ctx: Context,
+  task: Task,
+  { reason, delay_ms }: Extract<Ending, { kind: 'later' }>,
+): Promise<Task> {
+  await close(ctx, task);
+  const not_before = new Date(Date.now() + (delay_ms ?? ctx.settings.retry.initial)).toISOString();
+  return ctx.queue.move(task.id, 'provisional', { to: 'provisional', state: { reason, not_before } });
 }
 
 async function waitForReview(ctx: Context, task: Task, plan: Plan): Promise<Task> {

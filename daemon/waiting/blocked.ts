@@ -42,6 +42,11 @@ export class Blocked {
     return this.#provisional.length;
   }
 
+  /** Some gate hook asked for patience, and will be asked again. */
+  get gatesWait(): boolean {
+    return this.#provisional.some(({ state }) => state.waits_for !== 'review' && state.not_before !== undefined);
+  }
+
   /** Results whose gate has not run yet. */
   async ungated(): Promise<Task[]> {
     return this.#provisional.filter(

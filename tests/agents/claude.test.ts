@@ -22,7 +22,7 @@ const request = (over: Partial<AgentRequest> = {}): AgentRequest => ({
   ...{ max_turns: null, budget_usd: null, run_dir: join(dir, 'run') },
   ...over,
 });
-const after = (argv: string[], flag: string) => argv[argv.indexOf(flag) + 1];
+const flagValue = (argv: string[], flag: string) => argv[argv.indexOf(flag) + 1];
 
 describe('launch', () => {
   test('prompts never stand in argv, whatever they begin with', () => {
@@ -30,7 +30,7 @@ describe('launch', () => {
       const { argv, stdin } = claude.launch(request({ prompt: text, system_prompt: `role ${text}` }), settings());
       expect(stdin).toBe(text);
       expect(argv.some((arg) => arg.includes(text))).toBe(false);
-      const file = after(argv, '--append-system-prompt-file')!;
+      const file = flagValue(argv, '--append-system-prompt-file')!;
       expect(readFileSync(file, 'utf8')).toBe(`role ${text}`);
       expect(statSync(file).mode & 0o777).toBe(0o600);
     }
@@ -39,9 +39,9 @@ describe('launch', () => {
   test('a new session gets our id, an old one is resumed', () => {
     const fresh = claude.launch(request(), settings()).argv;
     expect(fresh.slice(0, 5)).toEqual(['claude', '-p', '--output-format', 'stream-json', '--verbose']);
-    expect(after(fresh, '--session-id')).toBe('a-uuid');
+    expect(flagValue(fresh, '--session-id')).toBe('a-uuid');
     const old = claude.launch(request({ session: 'old' }), settings()).argv;
-    expect(after(old, '--resume')).toBe('old');
+    expect(flagValue(old, '--resume')).toBe('old');
     expect(old).not.toContain('--session-id');
   });
 
@@ -52,8 +52,8 @@ describe('launch', () => {
     );
     expect(argv.slice(0, 5)).toEqual(['bwrap', '--', '/opt/claude', '--bare', '-p']);
     expect(argv.slice(-2)).toEqual(['--effort', 'low']);
-    expect([after(argv, '--max-turns'), after(argv, '--max-budget-usd')]).toEqual(['7', '0.5']);
-    expect(after(argv, '--model')).toBe('opus');
+    expect([flagValue(argv, '--max-turns'), flagValue(argv, '--max-budget-usd')]).toEqual(['7', '0.5']);
+    expect(flagValue(argv, '--model')).toBe('opus');
     expect(argv).not.toContain('--append-system-prompt-file');
   });
 
@@ -61,9 +61,9 @@ describe('launch', () => {
     const flags = (permissions: AgentSettings['permissions']) =>
       claude.launch(request(), settings({ permissions })).argv;
     expect(flags('full')).toContain('--dangerously-skip-permissions');
-    expect(after(flags('edits'), '--permission-mode')).toBe('acceptEdits');
-    expect(after(flags('read'), '--permission-mode')).toBe('dontAsk');
-    expect(after(flags('read'), '--tools')).not.toMatch(/Write|Edit/);
+    expect(flagValue(flags('edits'), '--permission-mode')).toBe('acceptEdits');
+    expect(flagValue(flags('read'), '--permission-mode')).toBe('dontAsk');
+    expect(flagValue(flags('read'), '--tools')).not.toMatch(/Write|Edit/);
     for (const some of ['edits', 'read'] as const) expect(flags(some)).not.toContain('--dangerously-skip-permissions');
   });
 
@@ -71,9 +71,9 @@ describe('launch', () => {
     const servers = { git: { command: 'git-mcp', env: { TOKEN: 'secret' } } };
     for (const mcp of [servers, { mcpServers: servers }]) {
       const { argv } = claude.launch(request({ mcp }), settings({ permissions: 'edits' }));
-      expect(JSON.parse(readFileSync(after(argv, '--mcp-config')!, 'utf8'))).toEqual({ mcpServers: servers });
+      expect(JSON.parse(readFileSync(flagValue(argv, '--mcp-config')!, 'utf8'))).toEqual({ mcpServers: servers });
       expect(argv).toContain('--strict-mcp-config');
-      expect(after(argv, '--allowedTools')).toBe('mcp__git');
+      expect(flagValue(argv, '--allowedTools')).toBe('mcp__git');
       expect(argv.join(' ')).not.toContain('secret');
     }
     for (const none of [null, {}, []])

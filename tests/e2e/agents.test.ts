@@ -86,9 +86,10 @@ describe('command agents', () => {
         `if [ ! -e "$TOWPATH_WORKSPACE/once" ]; then touch "$TOWPATH_WORKSPACE/once"; ${say({ type: 'result', success: false, session: 'keep-me' }, { type: 'error', outcome: 'rate_limited', content: 'five hours', retry_after: '3s' })}; exit 1; fi`,
         say({ type: 'result', success: true, output: 'ok' }),
       ),
+      'concurrency: 1\n',
     );
     ws.drop('t', task());
-    ws.drop('u', task('not_before: 500ms\n'));
+    ws.drop('u', task());
     await ws.start();
     await until(() => ws.run(['why', 'u']).stdout.includes('closed by its limit'), 'u waits for the limit');
     expect(ws.json<{ limits: unknown[] }>(['status']).limits).toHaveLength(1);

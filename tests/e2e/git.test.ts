@@ -1,0 +1,142 @@
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, describe, expect, it } from 'vitest';
+import { gitIn, makeRepo, shellTask, TestWorkspace, tempDir } from '../helpers/workspace.ts';
+
+const open: TestWorkspace[] = [];
+const workspace = (settings = 'agent: shell\nretry: {initial: 100ms}\n', options: { repo?: boolean } = {}) => {
+  const made = new TestWorkspace(settings, options);
+  open.push(made);
+  return made;
+};
+afterEach(async () => {
+  for (const one of open.splice(0)) await one.close();
+});
+
+describe('repositories', () => {
+  it('two at once, and six tasks in one', () => {
+    const ws = workspace('agent: shell\nconcurrency: 6\n');
+    const other = makeRepo();
+    for (let n = 0; n < 6; n++) ws.drop(`here-${n}`, shellTask(`echo ${n} > f${n}`));
+    for (let n = 0; n < 2; n++) ws.drop(`there-${n}`, shellTask(`echo ${n} > g${n}`, `repo: ${other}\n`));
+    expect(ws.drain().code).toBe(0);
+    for (let n = 0; n < 6; n++) expect(ws.git('show', `towpath/here-${n}:f${n}`)).toBe(`${n}\n`);
+    for (let n = 0; n < 2; n++) expect(gitIn(other, 'show', `towpath/there-${n}:g${n}`)).toBe(`${n}\n`);
+    expect(readdirSync(ws.path('.worktrees')).filter((name) => !name.startsWith('.'))).toEqual([]);
+    expect(ws.git('worktree', 'list').trim().split('\n')).toHaveLength(1);
+  });
+
+  it('a bare one gives a branch; one without a commit, and none at all, give a clear reason', () => {
+    const ws = workspace();
+    const bare = tempDir();
+    gitIn(bare, 'clone', '-q', '--bare', makeRepo(), join(bare, 'b.git'));
+    const empty = tempDir();
+    gitIn(empty, 'init', '-q');
+    const none = tempDir();
+    ws.drop('bare', shellTask('echo > f', `repo: ${bare}/b.git\n`));
+    ws.drop('bare-minor', shellTask('echo > f', `repo: ${bare}/b.git\ncomplexity: minor\n`));
+    ws.drop('empty', shellTask('echo > f', `repo: ${empty}\n`));
+    ws.drop('none', shellTask('echo > f', `repo: ${none}\n`));
+    expect(ws.drain().code).toBe(1);
+    expect(ws.show('bare')).toMatchObject({ queue: 'done' });
+    expect(gitIn(join(bare, 'b.git'), 'rev-parse', 'towpath/bare').trim()).toBe(ws.show('bare').commit);
+    expect(ws.show('bare-minor').reason).toMatch(/bare repository/);
+    expect(ws.show('empty').reason).toMatch(/no commit yet/);
+    expect(ws.show('none')).toMatchObject({
+      queue: 'failed',
+      outcome: 'refused',
+      reason: expect.stringContaining('is not a git repository'),
+    });
+  });
+
+  it('a folder without git does for a minor task', () => {
+    const ws = workspace('agent: shell\n', { repo: false });
+    ws.drop('run', shellTask('pwd > where', 'complexity: minor\n'));
+    expect(ws.drain().code).toBe(0);
+    expect(readFileSync(ws.path('where'), 'utf8').trim()).toBe(ws.root);
+  });
+
+  it('a detached head and a dirty tree do for major tasks; minor ones say what to do, and lose nothing', () => {
+    const ws = workspace();
+    ws.file('README.md', 'my edit, not committed\n');
+    ws.drop('major', shellTask('cat README.md > seen'));
+    ws.drop('minor', shellTask('echo > f', 'complexity: minor\n'));
+    ws.drain();
+    expect(ws.git('show', 'towpath/major:seen')).toBe('# test\n');
+    expect(ws.show('minor')).toMatchObject({
+      queue: 'blocked',
+      attempts: 0,
+      reason: expect.stringMatching(/README\.md/),
+    });
+    expect(readFileSync(ws.path('README.md'), 'utf8')).toBe('my edit, not committed\n');
+    ws.git('checkout', '-q', '--', 'README.md');
+    ws.git('checkout', '-q', '--detach');
+    ws.drop('loose', shellTask('echo > g'));
+    ws.run(['retry', 'minor']);
+    ws.drain();
+    expect(ws.show('loose').queue).toBe('done');
+    expect(ws.show('minor').reason).toMatch(/no branch is checked out/);
+  });
+
+  it('a branch that exists and a folder in the way are not touched', () => {
+    const ws = workspace();
+    ws.git('branch', 'towpath/taken');
+    const before = ws.git('rev-parse', 'towpath/taken');
+    mkdirSync(ws.path('.worktrees/task-inway'), { recursive: true });
+    writeFileSync(ws.path('.worktrees/task-inway/mine'), 'mine');
+    ws.drop('taken', shellTask('echo > f'));
+    ws.drop('inway', shellTask('echo > f'));
+    ws.drop('badbase', shellTask('echo > f', 'base: nowhere\n'));
+    ws.drain();
+    expect(ws.show('taken')).toMatchObject({ queue: 'blocked', reason: expect.stringMatching(/towpath\/taken/) });
+    expect(ws.git('rev-parse', 'towpath/taken')).toBe(before);
+    expect(ws.show('inway')).toMatchObject({ queue: 'blocked', reason: expect.stringMatching(/task-inway/) });
+    expect(readFileSync(ws.path('.worktrees/task-inway/mine'), 'utf8')).toBe('mine');
+    expect(ws.show('badbase')).toMatchObject({ queue: 'blocked', reason: expect.stringMatching(/nowhere/) });
+    ws.git('branch', '-D', 'towpath/taken');
+    ws.run(['retry', 'taken']);
+    ws.drain();
+    expect(ws.show('taken').queue).toBe('done');
+  });
+
+  it('a base of its own, .worktreeinclude, and hooks of the repository that do not run', () => {
+    const ws = workspace();
+    ws.git('checkout', '-q', '-b', 'release');
+    ws.file('only-here', 'release\n');
+    ws.file('.gitignore', '.env\n');
+    ws.file('.worktreeinclude', '.env\n');
+    ws.git('add', '-A');
+    ws.git('commit', '-qm', 'release');
+    ws.git('checkout', '-q', 'main');
+    ws.file('.worktreeinclude', '.env\n');
+    ws.file('.gitignore', '.env\n');
+    ws.file('.env', 'SECRET=1\n');
+    ws.file('.git/hooks/pre-commit', '#!/bin/sh\ntouch "$(git rev-parse --show-toplevel)/ran"; exit 1\n', 0o755);
+    ws.drop('t', shellTask('cat only-here .env > out', 'base: release\n'));
+    expect(ws.drain().code).toBe(0);
+    expect(ws.git('show', 'towpath/t:out')).toBe('release\nSECRET=1\n');
+    expect(ws.git('ls-tree', '--name-only', 'towpath/t')).not.toContain('.env\n');
+    expect(existsSync(ws.path('ran'))).toBe(false);
+  });
+
+  it('a conflict between dependencies goes back as feedback, and is told', () => {
+    const ws = workspace('agent: shell\nretry: {initial: 100ms, max_attempts: 2}\n');
+    ws.drop('a', shellTask('echo a > same'));
+    ws.drop('b', shellTask('echo b > same'));
+    ws.drop('c', shellTask('echo > c', 'depends_on: [a, b]\n'));
+    ws.drain();
+    expect(ws.show('c')).toMatchObject({
+      queue: 'failed',
+      outcome: 'conflict',
+      reason: expect.stringContaining('same'),
+    });
+  });
+
+  it('worktrees of failed tasks go when told, and what is in them is kept', () => {
+    const ws = workspace('agent: shell\nretry: {initial: 100ms, max_attempts: 1}\nworktrees: {keep_failed: false}\n');
+    ws.drop('t', shellTask('echo work > f; exit 1'));
+    ws.drain();
+    expect(existsSync(ws.path('.worktrees/task-t'))).toBe(false);
+    expect(ws.git('show', 'towpath/t:f')).toBe('work\n');
+  });
+});
