@@ -6,6 +6,7 @@ import { now } from './clock.ts';
 import { messageOf } from './errors.ts';
 import type { TowpathEvent } from './events.ts';
 import { runHooks } from './hooks/run.ts';
+import type { Ledger } from './ledger/ledger.ts';
 import { submitPolled } from './queue/polled.ts';
 import { toJson } from './queue/port.ts';
 import type { Scheduler } from './scheduler.ts';
@@ -23,7 +24,7 @@ export interface Background {
 }
 
 /** Starts it all; the first health check and the first look at the disk are over when it resolves. */
-export async function startBackground(ctx: Context, scheduler: Scheduler): Promise<Background> {
+export async function startBackground(ctx: Context, scheduler: Scheduler, ledger: Ledger): Promise<Background> {
   const pauseFile = join(ctx.workspace.state, 'paused');
   scheduler.onPause((reason) => {
     if (reason === null) rmSync(pauseFile, { force: true });
@@ -61,6 +62,16 @@ export async function startBackground(ctx: Context, scheduler: Scheduler): Promi
       'disk',
       free < floor
         ? `only ${Math.floor(free / 1e6)} MB of disk are free (limits.disk_free is ${Math.floor(floor / 1e6)} MB)`
+        : null,
+    );
+  };
+  const budget = () => {
+    const spent = ledger.spent({ since: new Date(new Date().setHours(0, 0, 0, 0)).toISOString() });
+    const { day_usd } = ctx.settings.budget;
+    scheduler.setHold(
+      'budget',
+      spent >= day_usd
+        ? `$${spent.toFixed(2)} were spent today (budget.day_usd is $${day_usd.toFixed(2)}): nothing starts before midnight`
         : null,
     );
   };
@@ -103,10 +114,12 @@ export async function startBackground(ctx: Context, scheduler: Scheduler): Promi
   const heartbeat = () => scheduler.heartbeat();
   await guarded('health', health)();
   await guarded('disk', disk)();
+  await guarded('budget', budget)();
   void guarded('poll', poll)();
   const timers = [
     setInterval(() => void guarded('health', health)(), ctx.settings.hooks.health_every),
     setInterval(() => void guarded('disk', disk)(), DISK_MS),
+    setInterval(() => void guarded('budget', budget)(), DISK_MS),
     setInterval(() => void guarded('poll', poll)(), POLL_MS),
     setInterval(() => void guarded('heartbeat', heartbeat)(), HEARTBEAT_MS),
   ];

@@ -13,6 +13,7 @@ import { Events } from './events.ts';
 import { daemonInfoPath, holdWorkspace } from './hold.ts';
 import { openLedger } from './ledger/ledger.ts';
 import { Limits } from './limits.ts';
+import { createLog, logEvents } from './log.ts';
 import * as operate from './operate.ts';
 import type { Workspace } from './paths.ts';
 import { self } from './process/identity.ts';
@@ -33,7 +34,6 @@ export interface DaemonOptions {
   ask: Ask | null;
   /** Told before the first event is emitted. */
   onEvents?: (events: Events) => void;
-  /** Level of `.towpath/daemon.log`. */
   onReady?: (pid: number) => void;
 }
 
@@ -59,6 +59,7 @@ export async function runDaemon(
   const release = holdWorkspace(workspace);
   const events = new Events();
   options.onEvents?.(events);
+  logEvents(createLog({ destination: workspace.log }), events);
   const ledger = openLedger(workspace, { onProblem: (message) => events.emit('warning', { message }) });
   ledger.attach(events);
   const agents = new AgentRegistry(settings, workspace);
@@ -132,7 +133,7 @@ export async function runDaemon(
     scheduler.nudge();
   });
   await agents.findAuto();
-  const background = await startBackground(ctx, scheduler);
+  const background = await startBackground(ctx, scheduler, ledger);
   for (const claim of await recover(ctx)) scheduler.take(claim);
   const scan = rescan();
   scheduler.nudge();

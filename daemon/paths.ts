@@ -32,6 +32,10 @@ export class Workspace {
   get ledger(): string {
     return join(this.state, 'ledger.db');
   }
+  /** What happened, as JSON lines. */
+  get log(): string {
+    return join(this.state, 'daemon.log');
+  }
   queue(queue: Queue): string {
     return join(this.queues, queue);
   }

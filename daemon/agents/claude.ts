@@ -34,6 +34,7 @@ const OWN_FLAGS = new Set([
 ]);
 
 export const claude: Agent = {
+  stagger_ms: 250,
   name: 'claude',
   env: [
     ...KEYS,

@@ -127,6 +127,8 @@ export interface Agent {
   readonly env: readonly string[];
   /** The default mapping of seniority to a model; empty when the agent takes no model. */
   readonly models: Partial<Record<Seniority, string>>;
+  /** Between two starts at least this long, ms: several at once would fight over the processor and the account. Default 0. */
+  readonly stagger_ms?: number;
   getCapabilities(): Capabilities;
   /** Problems of its settings, one line each; none when they are fine. */
   validateConfig(settings: AgentSettings): string[];

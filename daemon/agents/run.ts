@@ -81,6 +81,7 @@ export async function runAgent(options: RunOptions): Promise<RunReport> {
   });
   let ended: RunReport['ended'] = null;
   let lingering: number | null = null;
+  let dismissed = false;
   const stop = (why: NonNullable<RunReport['ended']> | null) => {
     ended ??= why;
     void endTree({ root: process, marker: options.marker });
@@ -93,7 +94,10 @@ export async function runAgent(options: RunOptions): Promise<RunReport> {
     if (ended) return;
     if (reader.finished) {
       lingering ??= Date.now();
-      if (Date.now() - lingering > LINGER_MS) stop(null);
+      if (Date.now() - lingering > LINGER_MS && !dismissed) {
+        dismissed = true;
+        stop(null);
+      }
       return;
     }
     const verdict = watchdog.check(read > 0, reader.openTools);
@@ -111,10 +115,11 @@ export async function runAgent(options: RunOptions): Promise<RunReport> {
   await endTree({ root: process, marker: options.marker });
   await output.poll();
   await output.end();
-  const code = lingering !== null && ended === null && exit.code === null ? 0 : exit.code;
+  // It had given its answer and did not leave: how it went when it was sent away says nothing about the answer.
+  const left = dismissed && ended === null ? { code: 0, signal: null } : exit;
   const end: RunEnd = {
-    code,
-    signal: exit.signal,
+    code: left.code,
+    signal: left.signal,
     stderr: tailOf(join(dir, 'stderr'), TAIL_BYTES),
     stdout: tailOf(stdout, TAIL_BYTES),
   };

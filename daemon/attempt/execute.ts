@@ -1,6 +1,7 @@
 // The second phase: the agent runs, or is found running, until it ends; what it came to is written beside its output.
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { AgentEvent, AgentRequest, Verdict } from '../agents/port.ts';
 import { type RunReport, runAgent, stillRuns } from '../agents/run.ts';
 import { now } from '../clock.ts';
@@ -26,6 +27,8 @@ export interface RunVerdict {
   verdict: Verdict;
   ended: RunReport['ended'];
   lost: boolean;
+  /** It went on with an earlier session. */
+  resumed: boolean;
   duration_ms: number;
   health: RunReport['health'];
 }
@@ -61,6 +64,7 @@ export async function execute(
   writeJson(at(request, 'run.json'), record);
   lock.phase = 'execute';
   await ctx.queue.renew(lock);
+  await stagger(plan);
   announce(ctx, lock, record, request.session !== null);
   return watch(ctx, lock, plan, request, record, signal, { env: environment(ctx, plan, request, record, hookEnv) });
 }
@@ -133,10 +137,10 @@ async function watch(
     signal,
   });
   const { end: _, ...rest } = report;
-  return store(request, {
-    ...rest,
-    verdict: { ...rest.verdict, session: rest.verdict.session ?? lock.agent?.session ?? record.session },
-  });
+  // An agent whose session we chose knows best whether it can be gone on with; the others may have told it only in passing.
+  const told =
+    rest.verdict.session ?? (agent.getCapabilities().chooses_session ? null : (lock.agent?.session ?? record.session));
+  return store(request, { ...rest, resumed: request.session !== null, verdict: { ...rest.verdict, session: told } });
 }
 
 function store(request: { run_dir: string }, verdict: RunVerdict): RunVerdict {
@@ -148,7 +152,24 @@ function lostRun(plan: Plan, record: RunRecord): RunVerdict {
   const verdict = plan.chosen.agent.reader().conclude({ code: null, signal: null, stdout: '', stderr: '' });
   const at = now();
   const health = { last_output: null, last_sign: at, cpu_ms: 0, io_bytes: 0, switches: 0, processes: 0 };
-  return { verdict: { ...verdict, session: record.session }, ended: null, lost: true, duration_ms: 0, health };
+  return {
+    verdict: { ...verdict, session: record.session },
+    ended: null,
+    lost: true,
+    resumed: record.session !== null,
+    duration_ms: 0,
+    health,
+  };
+}
+
+/** When an agent may be started next, ms since the epoch. */
+const nextStart = new Map<string, number>();
+
+async function stagger({ chosen: { agent } }: Plan): Promise<void> {
+  if (!agent.stagger_ms) return;
+  const at = Math.max(Date.now(), nextStart.get(agent.name) ?? 0);
+  nextStart.set(agent.name, at + agent.stagger_ms);
+  await sleep(at - Date.now());
 }
 
 function announce(ctx: Context, lock: Lock, record: RunRecord, resumed: boolean): void {

@@ -51,6 +51,12 @@ export async function finish(
     cost_usd,
   });
   if (run.ended === 'aborted') return { ending: abortedBy(abort), measured };
+  // Nothing was tried: the agent no longer knows the session. The next run begins a new one.
+  if (outcome === 'failed' && run.resumed && run.verdict.session === null && run.verdict.usage.output === 0)
+    return {
+      ending: { kind: 'later', reason: `its session could not be gone on with: ${reason}`, delay_ms: 0 },
+      measured,
+    };
   const result = {
     outcome,
     reason,
