@@ -90,7 +90,7 @@ export const settingsSchema = z.strictObject({
   base: z.string().optional().describe('default: the branch that is checked out'),
   agent: z.string().default('auto'),
   review: z.enum(['none', 'agent', 'human']).default('none'),
-  on_accept: z.enum(['branch', 'merge', 'pr']).default('branch'),
+  on_accept: z.enum(['branch'], 'this version keeps the branch: write branch').default('branch'),
   durability: z.enum(['full', 'fast']).default('full'),
   protect: z.array(z.string()).default([]),
   checks: z.array(checkSchema).default([]),
@@ -119,7 +119,7 @@ export const settingsSchema = z.strictObject({
     .prefault({}),
   models: modelMap.default({}).describe('seniority to model for every agent; agents.<name>.models wins'),
   agents: z.record(z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_-]*$/), agentSchema).default({}),
-  endpoints: z.array(z.unknown()).default([]),
+  endpoints: z.array(z.unknown()).max(0, 'this version has no model endpoints: leave it empty').default([]),
   projects: z.record(z.string(), project).default({}),
   worktrees: z
     .strictObject({ dir: z.string().default('.worktrees'), keep_failed: z.boolean().default(true) })

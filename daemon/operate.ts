@@ -68,7 +68,7 @@ export async function reject(op: Operator, id: string, message: string): Promise
     op as unknown as Context,
     task,
     null,
-    failure('rejected', 'rejected by a person', { feedback: message, from: 'human', counted: true }),
+    failure('rejected', 'rejected by a person', { feedback: message, from: 'human' }),
   );
 }
 

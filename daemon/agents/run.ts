@@ -5,6 +5,7 @@ import { endTree } from '../process/end.ts';
 import { isAlive } from '../process/identity.ts';
 import { follow, tailOf } from '../process/lines.ts';
 import { startShim, waitForExit } from '../process/shim.ts';
+import type { Birth } from '../process/tree.ts';
 import type { AgentProcess } from '../queue/port.ts';
 import type { Agent, AgentEvent, AgentRequest, AgentSettings, RunEnd, Verdict } from './port.ts';
 import { type Health, Watchdog } from './watchdog.ts';
@@ -52,6 +53,7 @@ export async function runAgent(options: RunOptions): Promise<RunReport> {
   const reader = agent.reader();
   const stdout = join(dir, 'stdout');
   let process = options.attach;
+  let since: Birth | undefined;
   if (!process) {
     mkdirSync(dir, { recursive: true, mode: 0o700 });
     const launch = agent.launch(request, settings);
@@ -59,6 +61,7 @@ export async function runAgent(options: RunOptions): Promise<RunReport> {
     writeFileSync(stdin, launch.stdin, { mode: 0o600 });
     const env = { ...launch.env, ...options.env };
     const started = await startShim({ runDir: dir, argv: launch.argv, cwd: request.worktree, env, stdin });
+    since = started.since;
     process = {
       ...(started.agent ?? started.shim),
       name: agent.name,
@@ -84,7 +87,7 @@ export async function runAgent(options: RunOptions): Promise<RunReport> {
   let dismissed = false;
   const stop = (why: NonNullable<RunReport['ended']> | null) => {
     ended ??= why;
-    void endTree({ root: process, marker: options.marker });
+    void endTree({ root: process, marker: options.marker, since });
   };
   const onAbort = () => stop('aborted');
   options.signal?.addEventListener('abort', onAbort);
@@ -112,7 +115,7 @@ export async function runAgent(options: RunOptions): Promise<RunReport> {
   options.signal?.removeEventListener('abort', onAbort);
   await busy;
   // What a tool left running in the background goes with its agent.
-  await endTree({ root: process, marker: options.marker });
+  await endTree({ root: process, marker: options.marker, since });
   await output.poll();
   await output.end();
   // It had given its answer and did not leave: how it went when it was sent away says nothing about the answer.

@@ -85,7 +85,12 @@ async function settle(ctx: Context, claim: Claim, { plan, ending, run, measured 
     ...(plan
       ? { agent: plan.chosen.agent.name, role: plan.role.name, model: run?.verdict.model ?? plan.model ?? undefined }
       : {}),
-    ...(run ? { ...addUsage(task.state, run.verdict), session: run.verdict.session ?? undefined } : {}),
+    ...(run
+      ? {
+          ...(lock.attempt === task.state.runs ? {} : addUsage(task.state, run.verdict)),
+          session: run.verdict.session ?? undefined,
+        }
+      : {}),
     ...(run?.verdict.output ? { result: run.verdict.output.slice(0, RESULT_CHARS) } : {}),
     ...(work ? { branch: work.branch ?? undefined, base: work.base ?? undefined, worktree: work.worktree } : {}),
     ...(measured?.commit ? { commit: measured.commit } : {}),

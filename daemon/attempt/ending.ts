@@ -13,8 +13,7 @@ export type Ending =
       feedback?: string;
       from?: string;
       tree?: string;
-      verdict?: Verdict /** The attempt was counted before (gate). */;
-      counted?: boolean;
+      verdict?: Verdict;
     }
   | { kind: 'hold'; reason: string; waits_for: WaitsFor }
   | { kind: 'later'; reason: string; delay_ms: number | null };
@@ -62,7 +61,9 @@ export function decide(state: State, run: number | null, ending: Ending, policy:
   const transients = outcome === 'transient' ? (state.transients ?? 0) + 1 : 0;
   const crashes = outcome === 'crashed' ? (state.crashes ?? 0) + 1 : 0;
   const overflow = transients >= TRANSIENTS_PER_ATTEMPT || crashes >= CRASHES_UNTIL_POISON;
-  const spends = (means.spends && !ending.counted) || overflow;
+  // A run is counted once: the gate and a settlement that is done again speak of one that was.
+  const fresh = run === null || run !== state.runs;
+  const spends = (means.spends && fresh) || overflow;
   const attempts = (state.attempts ?? 0) + (spends ? 1 : 0);
   const verdict = ending.verdict;
   const error = fingerprint(outcome, ending.feedback ?? ending.reason);
@@ -97,7 +98,8 @@ export function decide(state: State, run: number | null, ending: Ending, policy:
       ...(again ? { last_error: error, ...(ending.tree ? { last_tree: ending.tree } : {}) } : {}),
       ...(means.feedback ? { feedback: addFeedback(state.feedback, ending, policy.now, run) } : {}),
       ...(to === 'failed' ? { finished_at: new Date(policy.now).toISOString() } : {}),
-      resolved: undefined,
+      // What the operator decided about a gate hook is for the gate that comes now.
+      resolved: outcome === 'ok' && state.resolved?.event === 'gate' ? state.resolved : undefined,
     },
   };
 }

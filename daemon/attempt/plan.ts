@@ -52,6 +52,8 @@ export function vet(task: Task, settings: Settings, workspace: Workspace, agents
     return `agent: "${spec.agent}" does not exist: one of ${agents.names().join(', ')}`;
   if (spec.project && !settings.projects[spec.project])
     return `project: "${spec.project}" does not exist: one of ${Object.keys(settings.projects).join(', ') || 'none, projects: is empty'}`;
+  if (spec.output_schema !== undefined)
+    return 'output_schema: this version does not check answers against a schema: leave it out';
   const repo = repoOf(task, settings, workspace);
   return existsSync(repo) ? null : `repo: "${repo}" does not exist`;
 }

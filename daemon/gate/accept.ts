@@ -18,6 +18,7 @@ export async function accept(ctx: Pick<Context, 'workspace' | 'queue' | 'events'
       reason: undefined,
       waits_for: undefined,
       not_before: undefined,
+      resolved: undefined,
       last_error: undefined,
       last_tree: undefined,
       finished_at: now(),

@@ -26,7 +26,7 @@ export async function gate(ctx: Context, task: Task, signal: AbortSignal): Promi
   } catch (thrown) {
     ending =
       thrown instanceof GitProblem && thrown.kind === 'conflict'
-        ? failure('conflict', thrown.line, { counted: true })
+        ? failure('conflict', thrown.line)
         : {
             kind: 'hold',
             reason: `the gate could not be passed: ${thrown instanceof TowpathError ? thrown.line : messageOf(thrown)}`,
@@ -48,7 +48,6 @@ async function judge(ctx: Context, task: Task, plan: Plan, signal: AbortSignal):
     return failure('rejected', `it changes protected files: ${touched.slice(0, 5).join(', ')}`, {
       feedback: `These files are protected and must stay as they are on the base branch: ${touched.join(', ')}. Undo your changes to them.`,
       from: 'gate',
-      counted: true,
       ...tree,
     });
   const evidence = await runChecks({
@@ -78,7 +77,6 @@ async function judge(ctx: Context, task: Task, plan: Plan, signal: AbortSignal):
       {
         feedback: checkFeedback(evidence),
         from: 'check',
-        counted: true,
         ...tree,
       },
     );
@@ -90,8 +88,7 @@ async function judge(ctx: Context, task: Task, plan: Plan, signal: AbortSignal):
     work,
     result: { outcome: 'ok', checks: evidence, files: files.files, commit: task.state.commit ?? null },
   });
-  if ('ending' in hooks)
-    return hooks.ending.kind === 'outcome' ? { ...hooks.ending, counted: true, ...tree } : hooks.ending;
+  if ('ending' in hooks) return hooks.ending.kind === 'outcome' ? { ...hooks.ending, ...tree } : hooks.ending;
   return plan.review === 'none' ? 'accept' : 'review';
 }
 

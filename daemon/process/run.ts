@@ -9,7 +9,7 @@ import { messageOf } from '../errors.ts';
 import { endTree } from './end.ts';
 import { type Identity, identify } from './identity.ts';
 import { Splitter, whole } from './lines.ts';
-import { MARKER } from './tree.ts';
+import { birth, MARKER } from './tree.ts';
 
 export interface RunOptions {
   argv: readonly string[];
@@ -54,10 +54,11 @@ export async function run(options: RunOptions): Promise<RunResult> {
   const nothing = { code: null, signal: null, stdout: '', stderr: '', timedOut: false, duration_ms: 0 };
   if (abort?.aborted) return { ...nothing, aborted: true };
 
+  const since = birth();
   const child = await start(argv, cwd, { ...options.env, [MARKER]: marker }, input !== undefined);
   if (typeof child === 'string')
     return { ...nothing, aborted: false, duration_ms: performance.now() - begun, spawnError: child };
-  const target = { root: rootOf(child), marker };
+  const target = { root: rootOf(child), marker, since };
   const exited = new Promise<[number | null, NodeJS.Signals | null]>((resolve) => {
     child.once('exit', (code, signal) => resolve([code, signal]));
   });

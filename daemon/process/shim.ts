@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { errno, messageOf, TowpathError } from '../errors.ts';
 import { bootId, type Identity, identify, isAlive, self, startedAt } from './identity.ts';
-import { SHIM_MARK } from './tree.ts';
+import { type Birth, birth, SHIM_MARK } from './tree.ts';
 
 const SHIM = fileURLToPath(new URL('./shim.sh', import.meta.url));
 const SIGNALS = new Map(Object.entries(constants.signals).map(([name, number]) => [number, name]));
@@ -27,6 +27,8 @@ export interface Running {
   shim: Identity;
   /** Undefined when the program never began (its pid could not be written) or, on macOS, is gone already. */
   agent: Identity | undefined;
+  /** A moment before any process of the run was born. */
+  since: Birth | undefined;
   /** Resolves when the shim has left; the exit file is there then, unless it was killed. */
   exited: Promise<void>;
 }
@@ -51,6 +53,7 @@ export async function startShim({ runDir: folder, argv, cwd, env, stdin }: ShimS
   mkdirSync(runDir, { recursive: true, mode: 0o700 });
   if (existsSync(join(runDir, 'pid')) || existsSync(join(runDir, 'exit')))
     throw new TowpathError('agent', `the run in ${runDir} was started before`, 'use a fresh folder');
+  const since = birth();
   const child = spawn('/bin/sh', [SHIM, runDir, resolve(stdin), ...argv], {
     cwd,
     env: { ...env, [SHIM_MARK]: bootId() },
@@ -80,7 +83,7 @@ export async function startShim({ runDir: folder, argv, cwd, env, stdin }: ShimS
     await sleep(1);
     found = readPid(runDir);
   }
-  return { shim, agent: found?.agent, exited };
+  return { shim, agent: found?.agent, since, exited };
 }
 
 export interface Watched {

@@ -14,6 +14,14 @@ export interface Target {
   root?: Identity | undefined;
   /** The value of TOWPATH_RUN, or its first segments: `fix-date/2` finds `fix-date/2/abc` too. Linux only. */
   marker?: string | undefined;
+  /** A moment before its first process was born: only what is younger is looked at. */
+  since?: Birth | undefined;
+}
+
+/** A moment in the numbering of processes: the last number given, and how many were given since the machine began. */
+export interface Birth {
+  pid: number;
+  forks: number;
 }
 
 interface Process {
@@ -39,7 +47,7 @@ export function treeOf(target: Target): number[] {
 
 /** As treeOf, with the start times. `seen` keeps processes in sight that were re-parented or changed their environment. */
 export function collect(target: Target, seen: Seen = { started: new Map(), groups: new Set() }): Map<number, string> {
-  const all = processes();
+  const all = processes(target.since);
   const { root } = target;
   const found = new Map<number, Process>();
   const queue: Process[] = [];
@@ -96,17 +104,39 @@ function environ(pid: number): string {
   }
 }
 
-function processes(): Map<number, Process> {
+/** This moment; undefined where the system does not tell. */
+export function birth(): Birth | undefined {
+  if (process.platform !== 'linux') return undefined;
+  try {
+    const pid = Number(readFileSync('/proc/loadavg', 'latin1').trim().split(' ').at(-1));
+    const forks = Number(/^processes (\d+)$/m.exec(readFileSync('/proc/stat', 'latin1'))?.[1]);
+    return pid > 0 && forks > 0 ? { pid, forks } : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Numbers are given in a circle, of 32,768 at least: after that many births they tell no more who is younger. */
+const CIRCLE = 16_000;
+
+/** Whether a pid was given after a moment. True for all when it cannot be told. */
+function bornSince(since: Birth | undefined): (pid: number) => boolean {
+  const now = since && birth();
+  if (!since || !now || now.forks - since.forks > CIRCLE) return () => true;
+  return now.pid >= since.pid ? (pid) => pid > since.pid && pid <= now.pid : (pid) => pid > since.pid || pid <= now.pid;
+}
+
+function processes(since: Birth | undefined): Map<number, Process> {
   const all = new Map<number, Process>();
-  const rows = process.platform === 'linux' ? fromProc() : fromPs();
+  const rows = process.platform === 'linux' ? fromProc(bornSince(since)) : fromPs();
   for (const row of rows) all.set(row.pid, row);
   return all;
 }
 
-function* fromProc(): Generator<Process> {
+function* fromProc(wanted: (pid: number) => boolean): Generator<Process> {
   for (const name of readdirSync('/proc')) {
     const pid = Number(name);
-    if (!(pid > 0)) continue;
+    if (!(pid > 0 && wanted(pid))) continue;
     let stat: string;
     try {
       stat = readFileSync(`/proc/${name}/stat`, 'latin1');

@@ -1,6 +1,6 @@
 // What a folder is to git: which repository, which branch, which commit a task starts from.
 import { existsSync, realpathSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { failure, type Git, git, items } from './git.ts';
 import { GitProblem } from './problem.ts';
 
@@ -21,7 +21,7 @@ const NONE: Inspected = { kind: 'none', root: null, commonDir: null, head: null,
 
 /** Looks at any folder. A folder that is missing, in no repository, or inside `.git` is `none`. Throws `git_failed` when git refuses to look. */
 export async function inspect(dir: string): Promise<Inspected> {
-  if (!existsSync(dir)) return NONE;
+  if (!existsSync(dir) || !mayHoldRepo(realpathSync(dir))) return NONE;
   const repo = git(dir);
   const args = ['rev-parse', '--is-bare-repository'];
   const bare = await repo.attempt(args);
@@ -41,6 +41,14 @@ export async function inspect(dir: string): Promise<Inspected> {
     head: await repo.ask(['rev-parse', '--verify', '-q', 'HEAD^{commit}']),
     branch: await checkedOut(repo),
   };
+}
+
+/** Whether git could find a repository from here upwards: a `.git`, or the HEAD of a bare one. Where not, no process is spent on asking. */
+function mayHoldRepo(dir: string): boolean {
+  for (let at = dir; ; at = dirname(at)) {
+    if (existsSync(join(at, '.git')) || existsSync(join(at, 'HEAD'))) return true;
+    if (dirname(at) === at) return false;
+  }
 }
 
 /** The short name of the branch that HEAD is on, or null. */

@@ -1,5 +1,15 @@
 // Writes that survive: aside, synced, renamed, and the folders synced after them. `fast` leaves the syncing to the system.
-import { closeSync, existsSync, fsyncSync, linkSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  fstatSync,
+  fsyncSync,
+  linkSync,
+  openSync,
+  renameSync,
+  rmSync,
+  writeSync,
+} from 'node:fs';
 import { basename, dirname, extname, join } from 'node:path';
 import { errno } from '../../errors.ts';
 
@@ -19,6 +29,21 @@ export class Durable {
     } catch (thrown) {
       rmSync(aside, { force: true });
       throw thrown;
+    }
+  }
+
+  /**
+   * Writes a small text over a file that must be there, in one piece and not synced: no kill cuts it, and no file is made. The
+   * rest of a longer file becomes spaces before the last newline.
+   */
+  overwrite(path: string, text: string): void {
+    const fd = openSync(path, 'r+');
+    try {
+      const room = fstatSync(fd).size - Buffer.byteLength(text);
+      const bytes = Buffer.from(room > 0 ? `${text.slice(0, -1)}${' '.repeat(room)}\n` : text);
+      for (let at = 0; at < bytes.byteLength; ) at += writeSync(fd, bytes, at, bytes.byteLength - at, at);
+    } finally {
+      closeSync(fd);
     }
   }
 

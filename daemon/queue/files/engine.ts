@@ -21,7 +21,7 @@ import type {
 } from '../port.ts';
 import { Durable, freeName, freePath } from './durable.ts';
 import { Intake, type Waiting } from './intake.ts';
-import { publishLock, readLock, removeLock, rewriteLock } from './lock.ts';
+import { publishLock, readLock, removeLock, renewLock, rewriteLock } from './lock.ts';
 import { isTaskName, readRegular, readTask, stemOf, taskNames } from './read.ts';
 import { watchQueues } from './watcher.ts';
 
@@ -120,7 +120,7 @@ export class FileQueue implements QueuePort {
 
   async renew(lock: Lock): Promise<void> {
     this.#assertOurs(lock);
-    rewriteLock(this.#disk, this.#workspace.lock(lock.task), { ...lock, heartbeat_at: now() });
+    renewLock(this.#disk, this.#workspace.lock(lock.task), { ...lock, heartbeat_at: now() });
   }
 
   async settle(lock: Lock, { to, state }: Settlement): Promise<Task> {

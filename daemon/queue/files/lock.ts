@@ -46,4 +46,7 @@ export const publishLock = (disk: Durable, path: string, lock: Lock): boolean =>
 /** Writes a lock that is ours anew. Not synced: after a power cut only its epoch and its claim matter, and those were. */
 export const rewriteLock = (disk: Durable, path: string, lock: Lock): void => disk.replace(path, text(lock), false);
 
+/** Writes a lock that is there and ours anew: often, so in place. */
+export const renewLock = (disk: Durable, path: string, lock: Lock): void => disk.overwrite(path, text(lock));
+
 export const removeLock = (path: string): void => rmSync(path, { force: true });
