@@ -9,7 +9,7 @@ import { Workspace } from '../paths.ts';
 import { FileQueue } from '../queue/files/engine.ts';
 import { QUEUES } from '../task/terms.ts';
 import { git } from '../worktree/git.ts';
-import type { Common } from './program.ts';
+import type { Common } from './common.ts';
 
 const BIN = fileURLToPath(new URL('../towpath.js', import.meta.url));
 const fence = '```';

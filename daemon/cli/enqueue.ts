@@ -3,8 +3,8 @@ import { readFileSync, statSync } from 'node:fs';
 import { basename } from 'node:path';
 import { EXIT, errno, TowpathError } from '../errors.ts';
 import { MAX_BYTES, parseTask } from '../task/file.ts';
+import type { Common } from './common.ts';
 import { askDaemon, open } from './open.ts';
-import type { Common } from './program.ts';
 
 /** Prints the id of each task. Refused files go nowhere: exit 3, after all the others were put in. */
 export async function enqueue([files]: [string[]], options: Common): Promise<number> {

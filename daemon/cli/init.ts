@@ -6,7 +6,7 @@ import { SETTINGS, Workspace } from '../paths.ts';
 import { SHIPPED_ROLES } from '../roles/role.ts';
 import { QUEUES } from '../task/terms.ts';
 import { inspect } from '../worktree/repo.ts';
-import type { Common } from './program.ts';
+import type { Common } from './common.ts';
 
 const SHIPPED_HOOKS = fileURLToPath(new URL('../../hooks/', import.meta.url));
 

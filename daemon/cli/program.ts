@@ -2,13 +2,7 @@
 import { Argument, Command, CommanderError, Option } from 'commander';
 import { EXIT, messageOf, TowpathError } from '../errors.ts';
 import { QUEUES } from '../task/terms.ts';
-
-/** Options that every command takes. */
-export interface Common {
-  workspace?: string;
-  json?: boolean;
-  debug?: boolean;
-}
+import type { Common } from './common.ts';
 
 type Action = (args: never, options: never) => Promise<number | undefined> | Promise<void>;
 

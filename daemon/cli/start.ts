@@ -4,7 +4,7 @@ import type { Ask } from '../attempt/context.ts';
 import { runDaemon } from '../daemon.ts';
 import { EXIT } from '../errors.ts';
 import { findWorkspace } from '../paths.ts';
-import type { Common } from './program.ts';
+import type { Common } from './common.ts';
 import { showProgress } from './view/progress.ts';
 
 interface StartOptions extends Common {

@@ -1,8 +1,8 @@
 // towpath stop: tells the daemon to end, and waits until it has.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isAlive } from '../process/identity.ts';
+import type { Common } from './common.ts';
 import { askDaemon, open } from './open.ts';
-import type { Common } from './program.ts';
 
 export async function stop(_: [], options: Common & { now?: boolean }): Promise<void> {
   const opened = open(options.workspace);

@@ -5,9 +5,9 @@ import { vet } from '../attempt/plan.ts';
 import { EXIT } from '../errors.ts';
 import { parseTask, titleOf } from '../task/file.ts';
 import { idProblem, misspelt } from '../task/schema.ts';
+import type { Common } from './common.ts';
 import { read } from './enqueue.ts';
 import { open } from './open.ts';
-import type { Common } from './program.ts';
 
 /** Exit 3 when any file would be refused. */
 export async function validate([files]: [string[]], options: Common): Promise<number> {

@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { Limits } from '../limits.ts';
 import * as verbs from '../operate.ts';
 import type { TaskJson } from '../task/terms.ts';
+import type { Common } from './common.ts';
 import { askDaemon, open, operate } from './open.ts';
-import type { Common } from './program.ts';
 
 type Message = Common & { message: string };
 

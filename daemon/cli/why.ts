@@ -11,8 +11,8 @@ import type { Task } from '../queue/port.ts';
 import { DEFAULT_ROLE, readRole } from '../roles/role.ts';
 import { QUEUES } from '../task/terms.ts';
 import { waitReason } from '../waiting/wait.ts';
+import type { Common } from './common.ts';
 import { type Opened, open } from './open.ts';
-import type { Common } from './program.ts';
 
 export async function why([id]: [string], options: Common): Promise<void> {
   const opened = open(options.workspace);

@@ -4,14 +4,9 @@ import { chmodSync, mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Probe } from '../../daemon/agents/port.ts';
-import {
-  type DoctorSources,
-  doctorFailed,
-  type Finding,
-  gatherDoctor,
-  renderDoctor,
-} from '../../daemon/cli/view/doctor.ts';
+import { type DoctorSources, doctorFailed, gatherDoctor, renderDoctor } from '../../daemon/cli/view/doctor.ts';
 import { atLeast, inotifyFindings } from '../../daemon/cli/view/doctor-machine.ts';
+import type { Finding } from '../../daemon/cli/view/finding.ts';
 import { renderStats } from '../../daemon/cli/view/stats.ts';
 import { loadSettings } from '../../daemon/config.ts';
 import { TowpathError } from '../../daemon/errors.ts';

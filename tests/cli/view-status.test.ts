@@ -3,10 +3,13 @@ import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { gatherList, renderList } from '../../daemon/cli/view/list.ts';
-import { gatherShow, renderShow, showJson } from '../../daemon/cli/view/show.ts';
-import { gatherStatus, renderStatus } from '../../daemon/cli/view/status.ts';
+import { gatherShow, showJson } from '../../daemon/cli/view/show.ts';
+import { renderShow } from '../../daemon/cli/view/show-text.ts';
+import { gatherStatus } from '../../daemon/cli/view/status.ts';
+import { renderStatus } from '../../daemon/cli/view/status-text.ts';
 import { widthOf } from '../../daemon/cli/view/style.ts';
-import { changeKey, gatherBoard, renderBoard } from '../../daemon/cli/view/watch.ts';
+import { changeKey, gatherBoard } from '../../daemon/cli/view/watch.ts';
+import { renderBoard } from '../../daemon/cli/view/watch-text.ts';
 import { type Ledger, openLedger } from '../../daemon/ledger/ledger.ts';
 import type { Workspace } from '../../daemon/paths.ts';
 import {

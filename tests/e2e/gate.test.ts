@@ -1,15 +1,7 @@
-import { afterEach, describe, expect, it } from 'vitest';
-import { shellTask, TestWorkspace, until } from '../helpers/workspace.ts';
+import { describe, expect, it } from 'vitest';
+import { shellTask, until, workspaces } from '../helpers/workspace.ts';
 
-const open: TestWorkspace[] = [];
-const workspace = (...args: ConstructorParameters<typeof TestWorkspace>) => {
-  const made = new TestWorkspace(...args);
-  open.push(made);
-  return made;
-};
-afterEach(async () => {
-  for (const one of open.splice(0)) await one.close();
-});
+const workspace = workspaces();
 
 describe('review by a person', () => {
   it('waits, and accept and reject say where it goes, without a daemon', () => {

@@ -1,17 +1,9 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterEach, describe, expect, it } from 'vitest';
-import { gitIn, makeRepo, shellTask, TestWorkspace, tempDir } from '../helpers/workspace.ts';
+import { describe, expect, it } from 'vitest';
+import { gitIn, makeRepo, shellTask, tempDir, workspaces } from '../helpers/workspace.ts';
 
-const open: TestWorkspace[] = [];
-const workspace = (settings = 'agent: shell\nretry: {initial: 100ms}\n', options: { repo?: boolean } = {}) => {
-  const made = new TestWorkspace(settings, options);
-  open.push(made);
-  return made;
-};
-afterEach(async () => {
-  for (const one of open.splice(0)) await one.close();
-});
+const workspace = workspaces();
 
 describe('repositories', () => {
   it('two at once, and six tasks in one', () => {

@@ -15,18 +15,11 @@ import {
   writeSync,
 } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterEach, describe, expect, it } from 'vitest';
-import { shellTask, TestWorkspace, until } from '../helpers/workspace.ts';
+import { describe, expect, it } from 'vitest';
+import { shellTask, until, workspaces } from '../helpers/workspace.ts';
 
-const open: TestWorkspace[] = [];
-const workspace = (settings = 'agent: shell\nretry: {initial: 100ms}\nconcurrency: 4\n') => {
-  const made = new TestWorkspace(settings);
-  open.push(made);
-  return made;
-};
-afterEach(async () => {
-  for (const one of open.splice(0)) await one.close();
-});
+const make = workspaces();
+const workspace = (settings = 'agent: shell\nretry: {initial: 100ms}\nconcurrency: 4\n') => make(settings);
 const any = (script = 'true', matter = '') => shellTask(script, `expect: any\n${matter}`);
 
 describe('dropped files', () => {

@@ -1,17 +1,9 @@
 import { readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterEach, describe, expect, it } from 'vitest';
-import { shellTask, TestWorkspace } from '../helpers/workspace.ts';
+import { describe, expect, it } from 'vitest';
+import { shellTask, workspaces } from '../helpers/workspace.ts';
 
-const open: TestWorkspace[] = [];
-const workspace = (...args: ConstructorParameters<typeof TestWorkspace>) => {
-  const made = new TestWorkspace(...args);
-  open.push(made);
-  return made;
-};
-afterEach(async () => {
-  for (const one of open.splice(0)) await one.close();
-});
+const workspace = workspaces();
 
 describe('the main job', () => {
   it('hauls a dropped file to a commit on a branch', () => {

@@ -1,18 +1,10 @@
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { afterEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { isAlive } from '../../daemon/process/identity.ts';
 import type { Lock } from '../../daemon/queue/port.ts';
-import { shellTask, TestWorkspace, until } from '../helpers/workspace.ts';
+import { shellTask, type TestWorkspace, until, workspaces } from '../helpers/workspace.ts';
 
-const open: TestWorkspace[] = [];
-const workspace = (...args: ConstructorParameters<typeof TestWorkspace>) => {
-  const made = new TestWorkspace(...args);
-  open.push(made);
-  return made;
-};
-afterEach(async () => {
-  for (const one of open.splice(0)) await one.close();
-});
+const workspace = workspaces();
 
 const lockOf = (ws: TestWorkspace, id: string): Lock =>
   JSON.parse(readFileSync(ws.path(`queues/claimed/${id}.lock.json`), 'utf8')) as Lock;

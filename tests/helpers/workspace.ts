@@ -14,6 +14,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { afterEach } from 'vitest';
 import type { TaskJson } from '../../daemon/task/terms.ts';
 
 export const BIN = fileURLToPath(new URL('../../daemon/towpath.js', import.meta.url));
@@ -175,6 +176,19 @@ export class TestWorkspace {
     }
     rmSync(this.root, { recursive: true, force: true, maxRetries: 5 });
   }
+}
+
+/** Makes workspaces that are closed after each test. */
+export function workspaces(): (...args: ConstructorParameters<typeof TestWorkspace>) => TestWorkspace {
+  const open: TestWorkspace[] = [];
+  afterEach(async () => {
+    for (const one of open.splice(0)) await one.close();
+  });
+  return (...args) => {
+    const made = new TestWorkspace(...args);
+    open.push(made);
+    return made;
+  };
 }
 
 /** Waits until a condition holds; fails with what was waited for. */

@@ -4,7 +4,7 @@ import type { Settings } from '../../config.ts';
 import { messageOf } from '../../errors.ts';
 import { Limits } from '../../limits.ts';
 import type { Workspace } from '../../paths.ts';
-import type { Finding } from './doctor.ts';
+import type { Finding } from './finding.ts';
 import { relative } from './words.ts';
 
 export interface AgentProbe {

@@ -9,8 +9,8 @@ import type { Workspace } from '../../paths.ts';
 import type { QueuePort } from '../../queue/port.ts';
 import { DEFAULT_ROLE, readRole, rolePath } from '../../roles/role.ts';
 import { inspect } from '../../worktree/repo.ts';
-import type { Finding } from './doctor.ts';
 import { atLeast } from './doctor-machine.ts';
+import type { Finding } from './finding.ts';
 import { plural, shellWord } from './words.ts';
 
 const GIT_AT_LEAST = '2.31.0';

@@ -5,7 +5,7 @@ import type { Settings } from '../../config.ts';
 import { SQLITE_AT_LEAST } from '../../ledger/schema.ts';
 import type { Workspace } from '../../paths.ts';
 import { QUEUES } from '../../task/terms.ts';
-import type { Finding } from './doctor.ts';
+import type { Finding } from './finding.ts';
 import { short } from './words.ts';
 
 const NODE_AT_LEAST = '22.22.0';

@@ -9,18 +9,11 @@ import type { QueuePort } from '../../queue/port.ts';
 import { type AgentProbe, agentFindings, limitFindings } from './doctor-agents.ts';
 import { gitFindings, hookFindings, leftoverFindings, roleFindings, settingFindings } from './doctor-files.ts';
 import { diskFindings, filesystemFindings, inotifyFindings, versionFindings } from './doctor-machine.ts';
+import type { Finding } from './finding.ts';
 import { clean, fillScreen, paintOf, type Screen, wrap } from './style.ts';
 import { plural, relative } from './words.ts';
 
 export type { AgentProbe } from './doctor-agents.ts';
-
-export interface Finding {
-  area: string;
-  level: 'ok' | 'warn' | 'error';
-  what: string;
-  /** What to do, often a literal command; empty when there is nothing to do. */
-  next: string;
-}
 
 export interface DoctorSources {
   workspace: Workspace;

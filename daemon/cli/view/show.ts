@@ -9,8 +9,6 @@ import { needOf } from './needs.ts';
 import { type Check, type Run, readRuns } from './runs.ts';
 import { shellWord, shortSha } from './words.ts';
 
-export { renderShow } from './show-text.ts';
-
 /** One run of an agent, from its folder and from the ledger, whichever has it. */
 export interface ShownRun {
   attempt: number;

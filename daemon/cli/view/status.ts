@@ -13,8 +13,6 @@ import { type Need, needOf } from './needs.ts';
 import { lastOf } from './runs.ts';
 import { startOfToday } from './words.ts';
 
-export { renderStatus } from './status-text.ts';
-
 export interface Running {
   id: string;
   title: string;

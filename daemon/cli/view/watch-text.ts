@@ -1,8 +1,14 @@
 // The board of `towpath watch`: what runs, what needs you, and a column for each queue, in exactly the window there is.
+
 import { QUEUES, type Queue } from '../../task/terms.ts';
+import type { Status } from './status.ts';
 import { countsLine, headline, needRows, runningRows, todayLine } from './status-text.ts';
 import { clean, fillScreen, type Paint, paintOf, queueTone, type Screen, truncate, widthOf } from './style.ts';
-import type { Board } from './watch.ts';
+
+/** The status, and which tasks lie in each queue: the first of those that wait, the latest of those that are done. */
+export interface Board extends Status {
+  ids: Record<Queue, string[]>;
+}
 
 const GAP = 2;
 const COLUMN_MIN = 12;

@@ -5,16 +5,10 @@ import { taskNames } from '../../queue/files/read.ts';
 import type { Queue } from '../../task/terms.ts';
 import { QUEUES } from '../../task/terms.ts';
 import { outputTo, pause } from './output.ts';
-import { gatherStatus, renderStatus, type Status, type StatusSources } from './status.ts';
+import { gatherStatus, type Status, type StatusSources } from './status.ts';
+import { renderStatus } from './status-text.ts';
 import { clean, screenOf, truncate } from './style.ts';
-import { renderBoard } from './watch-text.ts';
-
-export { renderBoard } from './watch-text.ts';
-
-/** The status, and which tasks lie in each queue: the first of those that wait, the latest of those that are done. */
-export interface Board extends Status {
-  ids: Record<Queue, string[]>;
-}
+import { type Board, renderBoard } from './watch-text.ts';
 
 const IDS_MAX = 100;
 

@@ -1,5 +1,5 @@
 // The queue as folders: the folder is the state, a rename the transition, and ENOENT a lost race.
-import { existsSync, readdirSync, renameSync, statSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, renameSync, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { now } from '../../clock.ts';
 import { errno, TowpathError } from '../../errors.ts';
@@ -58,8 +58,11 @@ export class FileQueue implements QueuePort {
     if (holder)
       throw new TowpathError('task_refused', `${name}: id: "${holder.id}" is taken by a task in ${holder.queue}/`);
     for (;;) {
-      const free = freeName(name, (candidate) =>
-        QUEUES.some((queue) => existsSync(join(this.#workspace.queue(queue), candidate))),
+      const free = freeName(
+        name,
+        (candidate) =>
+          QUEUES.some((queue) => existsSync(join(this.#workspace.queue(queue), candidate))) ||
+          (!parsed.spec.id && this.intake.byId(stemOf(candidate)) !== undefined),
       );
       const path = join(this.#workspace.queue('incoming'), free);
       if (!this.#disk.create(path, bytes)) continue;
@@ -109,7 +112,10 @@ export class FileQueue implements QueuePort {
     const to = join(this.#workspace.queue('claimed'), `${task.id}.md`);
     try {
       if (existsSync(to)) throw new TowpathError('wrong_state', `${to} exists`);
+      // From here on the state in its file is ours, and counts when it comes back; what it brought along does not.
+      mkdirSync(this.#workspace.runs(task.id), { recursive: true, mode: 0o700 });
       this.#disk.move(from, to);
+      if (state !== task.state) this.#cleanse(to);
     } catch (thrown) {
       removeLock(path);
       if (errno(thrown) === 'ENOENT' || thrown instanceof TowpathError) return null;
@@ -118,13 +124,28 @@ export class FileQueue implements QueuePort {
     return { task: { ...task, state, queue: 'claimed', path: to }, lock };
   }
 
+  /** Takes out the state that a dropped file brought with it: a copy of a finished task begins anew. */
+  #cleanse(path: string): void {
+    try {
+      const bytes = readRegular(path);
+      if (Object.keys(parseTask(bytes).state).length > 0) this.#disk.replace(path, withState(bytes, {}));
+    } catch {
+      // On a full disk it stays in: not worth losing the claim over.
+    }
+  }
+
   async renew(lock: Lock): Promise<void> {
     this.#assertOurs(lock);
     renewLock(this.#disk, this.#workspace.lock(lock.task), { ...lock, heartbeat_at: now() });
   }
 
   async settle(lock: Lock, { to, state }: Settlement): Promise<Task> {
-    this.#assertOurs(lock);
+    if (!this.#isOurs(lock)) {
+      const settled = await this.get(lock.task);
+      // Settled before, with this very claim: settling again changes nothing.
+      if (settled && settled.queue !== 'claimed' && settled.state.epoch === lock.epoch) return settled;
+      throw lost(lock);
+    }
     const task = this.#transfer(lock.task, 'claimed', to, { ...state, epoch: lock.epoch });
     removeLock(this.#workspace.lock(lock.task));
     return task;
@@ -183,10 +204,11 @@ export class FileQueue implements QueuePort {
 
   #admit(task: Task, name: string): Task | null {
     const admitted = { ...task, state: this.#trusted(task) };
+    // A name is also taken when another waiting task, in a file of another name, has it as its id.
     const taken = (candidate: string) =>
-      candidate !== name && existsSync(join(this.#workspace.queue('incoming'), candidate))
-        ? true
-        : QUEUES.some((queue) => queue !== 'incoming' && existsSync(join(this.#workspace.queue(queue), candidate)));
+      (candidate !== name && existsSync(join(this.#workspace.queue('incoming'), candidate))) ||
+      (this.intake.byId(stemOf(candidate))?.name ?? name) !== name ||
+      QUEUES.some((queue) => queue !== 'incoming' && existsSync(join(this.#workspace.queue(queue), candidate)));
     const other = this.intake.byId(task.id);
     if (!task.refusal && task.spec.id && (taken(`${task.id}.md`) || (other && other.name !== name))) {
       const holder = QUEUES.find(
@@ -271,7 +293,8 @@ export class FileQueue implements QueuePort {
     const direct = readTask(dir, `${id}.md`, 'incoming');
     if (direct?.id === id || direct?.refusal) return this.#shown(direct);
     const known = this.intake.byId(id);
-    if (known) return readTask(dir, known.name, 'incoming');
+    const there = known && readTask(dir, known.name, 'incoming');
+    if (there) return this.#shown(there);
     for (const name of taskNames(dir)) {
       const task = readTask(dir, name, 'incoming');
       if (task?.id === id) return this.#shown(task);
@@ -307,12 +330,15 @@ export class FileQueue implements QueuePort {
     });
   }
 
-  #assertOurs(lock: Lock): void {
+  #isOurs(lock: Lock): boolean {
     const held = readLock(this.#workspace.lock(lock.task));
-    if (held === null || held === 'unreadable' || held.epoch !== lock.epoch || held.owner.pid !== lock.owner.pid)
-      throw new TowpathError(
-        'wrong_state',
-        `the claim of "${lock.task}" (epoch ${lock.epoch}) is no longer ours: its result is discarded`,
-      );
+    return held !== null && held !== 'unreadable' && held.epoch === lock.epoch && held.owner.pid === lock.owner.pid;
+  }
+
+  #assertOurs(lock: Lock): void {
+    if (!this.#isOurs(lock)) throw lost(lock);
   }
 }
+
+const lost = ({ task, epoch }: Lock): TowpathError =>
+  new TowpathError('wrong_state', `the claim of "${task}" (epoch ${epoch}) is no longer ours: its result is discarded`);
