@@ -20,6 +20,7 @@ const gone = undefined;
 /** State that a fresh start does without. */
 const FRESH: StateChange = {
   attempts: 0,
+  spent_run: gone,
   transients: gone,
   crashes: gone,
   not_before: gone,

@@ -255,10 +255,13 @@ export class Scheduler {
 
   #wakeIn(ms: number): void {
     const at = Date.now() + Math.min(ms, 60_000);
-    if (this.#timer && this.#wakeAt <= at && this.#wakeAt > Date.now()) return;
+    if (this.#timer && this.#wakeAt <= at) return;
     if (this.#timer) clearTimeout(this.#timer);
     this.#wakeAt = at;
-    this.#timer = setTimeout(() => this.nudge(), at - Date.now());
+    this.#timer = setTimeout(() => {
+      this.#timer = null;
+      this.nudge();
+    }, at - Date.now());
   }
 
   /** Ends the run of a task and waits until it is settled. */

@@ -61,8 +61,7 @@ export function decide(state: State, run: number | null, ending: Ending, policy:
   const transients = outcome === 'transient' ? (state.transients ?? 0) + 1 : 0;
   const crashes = outcome === 'crashed' ? (state.crashes ?? 0) + 1 : 0;
   const overflow = transients >= TRANSIENTS_PER_ATTEMPT || crashes >= CRASHES_UNTIL_POISON;
-  // A run is counted once: the gate and a settlement that is done again speak of one that was.
-  const fresh = run === null || run !== state.runs;
+  const fresh = run === null || run !== state.spent_run;
   const spends = (means.spends && fresh) || overflow;
   const attempts = (state.attempts ?? 0) + (spends ? 1 : 0);
   const verdict = ending.verdict;
@@ -92,6 +91,7 @@ export function decide(state: State, run: number | null, ending: Ending, policy:
       waits_for: to === 'blocked' ? means.waits_for : undefined,
       question: outcome === 'needs_input' ? (verdict?.question ?? ending.reason) : undefined,
       attempts,
+      ...(spends && run !== null ? { spent_run: run } : {}),
       transients: transients && !overflow ? transients : undefined,
       crashes: crashes && !overflow ? crashes : undefined,
       not_before: waiting,

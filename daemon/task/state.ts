@@ -13,6 +13,7 @@ const members = {
   question: z.string(),
   attempts: whole,
   runs: whole,
+  spent_run: whole,
   transients: whole,
   crashes: whole,
   epoch: whole,

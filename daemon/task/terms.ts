@@ -101,6 +101,8 @@ export interface State {
   attempts?: number;
   /** Runs made, also those that spent no attempt: the number of the run's folder. */
   runs?: number;
+  /** The run that was counted last: settling it again, or its gate, does not count it twice. */
+  spent_run?: number;
   /** Transient ends in a row, and crashes in a row. */
   transients?: number;
   crashes?: number;

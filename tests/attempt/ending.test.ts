@@ -81,7 +81,7 @@ describe('the outcome table', () => {
   });
 
   it('does not count an attempt twice when the gate turns it back', () => {
-    expect(settled({ attempts: 1, runs: 1 }, 'check_failed', 'x').state.attempts).toBe(1);
+    expect(settled({ attempts: 1, spent_run: 1 }, 'check_failed', 'x').state.attempts).toBe(1);
   });
 });
 

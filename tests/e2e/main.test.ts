@@ -199,3 +199,16 @@ describe('losing the ledger', () => {
     expect(ws.json<unknown[]>(['list', 'done'])).toHaveLength(2);
   });
 });
+
+describe('a name that was used before', () => {
+  it('does not get the result of the earlier task', () => {
+    const ws = workspace();
+    ws.drop('again', shellTask('echo one', 'expect: any\n'));
+    ws.drain();
+    rmSync(ws.path('queues/done/again.md'));
+    ws.git('branch', '-D', 'towpath/again');
+    ws.drop('again', shellTask('echo two', 'expect: any\n'));
+    expect(ws.drain().code).toBe(0);
+    expect(ws.show('again')).toMatchObject({ queue: 'done', result: 'two', attempts: 1 });
+  });
+});

@@ -48,8 +48,8 @@ export class Durable {
   }
 
   /** Makes a file whole under a name that nobody has; false when the name is taken. */
-  create(path: string, bytes: Uint8Array | string): boolean {
-    const aside = this.#aside(path, bytes, this.#sync);
+  create(path: string, bytes: Uint8Array | string, sync = this.#sync): boolean {
+    const aside = this.#aside(path, bytes, sync);
     try {
       linkSync(aside, path);
     } catch (thrown) {
@@ -64,13 +64,14 @@ export class Durable {
   /** One rename, then both folders synced. The caller has made sure that `to` is free. */
   move(from: string, to: string): void {
     renameSync(from, to);
-    this.syncDir(dirname(to));
-    if (dirname(from) !== dirname(to)) this.syncDir(dirname(from));
+    this.sync(dirname(to));
+    if (dirname(from) !== dirname(to)) this.sync(dirname(from));
   }
 
-  syncDir(dir: string): void {
+  /** A file's bytes, or a folder's names. */
+  sync(path: string): void {
     if (!this.#sync) return;
-    const fd = openSync(dir, 'r');
+    const fd = openSync(path, 'r');
     try {
       fsyncSync(fd);
     } finally {

@@ -66,7 +66,7 @@ export class FileQueue implements QueuePort {
       );
       const path = join(this.#workspace.queue('incoming'), free);
       if (!this.#disk.create(path, bytes)) continue;
-      this.#disk.syncDir(dirname(path));
+      this.#disk.sync(dirname(path));
       return parsed.spec.id ?? stemOf(free);
     }
   }
@@ -91,6 +91,7 @@ export class FileQueue implements QueuePort {
       return null;
     }
     const state = this.#trusted(task);
+    if (state.epoch === undefined) this.#setRunsAside(task.id);
     const path = this.#workspace.lock(task.id);
     const at = now();
     const lock: Lock = {
@@ -188,13 +189,22 @@ export class FileQueue implements QueuePort {
     if (!task || !stat?.isFile() || /symbolic link|larger than/.test(task.refusal ?? '')) return;
     const state: State = mergeState(this.#trusted(task), { ...change, queue, created_at: task.created_at });
     this.#disk.replace(path, withState(readRegular(path), state));
-    if (syncDir) this.#disk.syncDir(dir);
+    if (syncDir) this.#disk.sync(dir);
   }
 
   /** A name that no other task has: whoever came in under a name that is ours steps aside. */
   #roomFor(target: string, source: string): string {
     if (target !== source && existsSync(target)) renameSync(target, freePath(target));
     return target;
+  }
+
+  /** A task that never ran has no runs: those that lie there are of an earlier task of that name, and must not pass for its own. */
+  #setRunsAside(id: string): void {
+    const runs = this.#workspace.runs(id);
+    if (!existsSync(runs)) return;
+    const aside = join(dirname(runs), '.earlier');
+    mkdirSync(aside, { recursive: true });
+    renameSync(runs, join(aside, `${id}-${Date.now()}`));
   }
 
   /** In incoming, state counts only where Towpath has run the task before: a dropped file must not bring its own. */

@@ -40,10 +40,10 @@ export function readLock(path: string): Lock | null | 'unreadable' {
 
 const text = (lock: Lock): string => `${JSON.stringify(lock)}\n`;
 
-/** Takes a lock; false when somebody has it. */
-export const publishLock = (disk: Durable, path: string, lock: Lock): boolean => disk.create(path, text(lock));
+/** Takes a lock; false when somebody has it. Not synced: after a power cut no process of it lives, and its task tells the rest. */
+export const publishLock = (disk: Durable, path: string, lock: Lock): boolean => disk.create(path, text(lock), false);
 
-/** Writes a lock that is ours anew. Not synced: after a power cut only its epoch and its claim matter, and those were. */
+/** Writes a lock anew whole, also one that is missing. */
 export const rewriteLock = (disk: Durable, path: string, lock: Lock): void => disk.replace(path, text(lock), false);
 
 /** Writes a lock that is there and ours anew: often, so in place. */
