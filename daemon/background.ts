@@ -1,10 +1,10 @@
 // What the daemon does beside the queue: health checks, the disk floor, polling for tasks, notices, heartbeats.
-import { readFileSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { statfsSync } from 'node:fs';
 import type { Context } from './attempt/context.ts';
 import { now } from './clock.ts';
 import { messageOf } from './errors.ts';
 import type { TowpathEvent } from './events.ts';
+import { hasHooks } from './hooks/discover.ts';
 import { runHooks } from './hooks/run.ts';
 import type { Ledger } from './ledger/ledger.ts';
 import { submitPolled } from './queue/polled.ts';
@@ -25,16 +25,7 @@ export interface Background {
 
 /** Starts it all; the first health check and the first look at the disk are over when it resolves. */
 export async function startBackground(ctx: Context, scheduler: Scheduler, ledger: Ledger): Promise<Background> {
-  const pauseFile = join(ctx.workspace.state, 'paused');
-  scheduler.onPause((reason) => {
-    if (reason === null) rmSync(pauseFile, { force: true });
-    else writeFileSync(pauseFile, `${reason}\n`);
-  });
-  try {
-    scheduler.setHold('operator', readFileSync(pauseFile, 'utf8').trim());
-  } catch {
-    // Not paused.
-  }
+  const { holds } = scheduler;
   const hooks = (event: 'health_check' | 'poll' | 'notify', payload: Record<string, unknown>) =>
     runHooks({
       workspace: ctx.workspace,
@@ -47,7 +38,7 @@ export async function startBackground(ctx: Context, scheduler: Scheduler, ledger
     });
   const health = async () => {
     const { verdict } = await hooks('health_check', {});
-    scheduler.setHold(
+    holds.set(
       'health',
       verdict.kind === 'continue' || ctx.settings.hooks.on_failure.health_check === 'ignore'
         ? null
@@ -58,7 +49,7 @@ export async function startBackground(ctx: Context, scheduler: Scheduler, ledger
     const { bavail, bsize } = statfsSync(ctx.workspace.root);
     const free = bavail * bsize;
     const floor = ctx.settings.limits.disk_free;
-    scheduler.setHold(
+    holds.set(
       'disk',
       free < floor
         ? `only ${Math.floor(free / 1e6)} MB of disk are free (limits.disk_free is ${Math.floor(floor / 1e6)} MB)`
@@ -68,7 +59,7 @@ export async function startBackground(ctx: Context, scheduler: Scheduler, ledger
   const budget = () => {
     const spent = ledger.spent({ since: new Date(new Date().setHours(0, 0, 0, 0)).toISOString() });
     const { day_usd } = ctx.settings.budget;
-    scheduler.setHold(
+    holds.set(
       'budget',
       spent >= day_usd
         ? `$${spent.toFixed(2)} were spent today (budget.day_usd is $${day_usd.toFixed(2)}): nothing starts before midnight`
@@ -83,7 +74,7 @@ export async function startBackground(ctx: Context, scheduler: Scheduler, ledger
   };
   const notices = new Set<Promise<unknown>>();
   const unsubscribe = ctx.events.on((event: TowpathEvent) => {
-    if (event.event !== 'transition') return;
+    if (event.event !== 'transition' || !hasHooks(ctx.workspace.hooks, 'notify')) return;
     if (notices.size >= NOTICES)
       return ctx.events.emit('warning', { task: event.task, message: 'too many notices at once: one was dropped' });
     const notice = ctx.queue
@@ -106,9 +97,9 @@ export async function startBackground(ctx: Context, scheduler: Scheduler, ledger
   const guarded = (name: string, work: () => unknown) => async () => {
     try {
       await work();
-      scheduler.setFault(name, null);
+      holds.setFault(name, null);
     } catch (thrown) {
-      scheduler.setFault(name, { what: `${name}: ${messageOf(thrown)}`, since: now(), doing: 'tries again' });
+      holds.setFault(name, { what: `${name}: ${messageOf(thrown)}`, since: now(), doing: 'tries again' });
     }
   };
   const heartbeat = () => scheduler.heartbeat();

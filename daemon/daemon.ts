@@ -1,25 +1,23 @@
 // Composition: settings → hold the workspace → recover → watch, tick, serve → drain.
 import { mkdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { AgentRegistry } from './agents/registry.ts';
-import { type ParsedRequest, serveControl, socketPath } from './api/control.ts';
+import { serveControl, socketPath } from './api/control.ts';
 import type { Ask, Context } from './attempt/context.ts';
 import { vet } from './attempt/plan.ts';
-import { writeJson } from './attempt/work.ts';
 import { startBackground } from './background.ts';
-import { now } from './clock.ts';
+import { Board } from './board.ts';
 import { loadSettings } from './config.ts';
-import { messageOf, TowpathError } from './errors.ts';
+import { TowpathError } from './errors.ts';
 import { Events } from './events.ts';
-import { daemonInfoPath, holdWorkspace } from './hold.ts';
+import { holdWorkspace } from './hold.ts';
 import { openLedger } from './ledger/ledger.ts';
 import { Limits } from './limits.ts';
 import { createLog, logEvents } from './log.ts';
-import * as operate from './operate.ts';
 import type { Workspace } from './paths.ts';
 import { self } from './process/identity.ts';
 import { FileQueue } from './queue/files/engine.ts';
-import { toJson } from './queue/port.ts';
 import { recover } from './recover.ts';
+import { answer } from './requests.ts';
 import { Scheduler } from './scheduler.ts';
 import { QUEUES } from './task/terms.ts';
 import { Blocked } from './waiting/blocked.ts';
@@ -102,7 +100,7 @@ export async function runDaemon(
     },
     blocked,
   );
-  const board = new Board(ctx, scheduler);
+  const board = new Board(ctx, scheduler.holds, scheduler.waits, VERSION);
   let finished: () => void = () => {};
   const over = new Promise<void>((resolve) => {
     finished = resolve;
@@ -112,7 +110,7 @@ export async function runDaemon(
     if (now) for (const id of scheduler.jobs.keys()) void scheduler.end(id, 'stop');
     void Promise.all([...scheduler.jobs.values()].map((job) => job.done)).then(finished);
   };
-  const server = await serveControl(socketPath(workspace), (request) => answer(ctx, scheduler, halt, request));
+  const server = await serveControl(socketPath(workspace), (request) => answer(ctx, scheduler, halt, request, VERSION));
   events.emit('daemon_started', { pid: process.pid, version: VERSION });
   board.publish();
   const rescan = () => queue.intake.scan().then(() => scheduler.nudge());
@@ -193,96 +191,4 @@ function makeFolders(workspace: Workspace): void {
       `the folders below ${workspace.queues} are on different filesystems`,
       'put them on one: a transition is a rename',
     );
-}
-
-/** Carries out a request from the control socket. */
-async function answer(
-  ctx: Context,
-  scheduler: Scheduler,
-  halt: (now: boolean) => void,
-  request: ParsedRequest,
-): Promise<unknown> {
-  const op: operate.Operator = { ...ctx, endRunning: (id, why) => scheduler.end(id, why) };
-  const after = async (work: Promise<Parameters<typeof toJson>[0]>) => {
-    const task = await work;
-    scheduler.nudge();
-    return toJson(task);
-  };
-  switch (request.op) {
-    case 'ping':
-      return { pid: process.pid, version: VERSION };
-    case 'stop':
-      setImmediate(() => halt(request.now));
-      return { running: scheduler.jobs.size };
-    case 'dropped':
-      ctx.queue.intake.handedOver(request.name);
-      return scheduler.nudge();
-    case 'pause_all':
-      return scheduler.pauseAll(request.reason);
-    case 'resume_all':
-      return scheduler.pauseAll(null);
-    case 'open_agent': {
-      const was = ctx.limits.open(request.agent);
-      scheduler.nudge();
-      return { opened: was };
-    }
-    case 'reject':
-      return after(operate.reject(op, request.id, request.message));
-    case 'answer':
-      return after(operate.answer(op, request.id, request.message));
-    case 'resolve':
-      return after(operate.resolve(op, request.id, request.decision));
-    default:
-      return after(operate[request.op](op, request.id));
-  }
-}
-
-/** `.towpath/daemon.json`: what the daemon tells of itself to whoever reads files. */
-class Board {
-  readonly #ctx: Context;
-  readonly #scheduler: Scheduler;
-  readonly #started = now();
-  #timer: NodeJS.Timeout | null = null;
-  #last = '';
-
-  constructor(ctx: Context, scheduler: Scheduler) {
-    this.#ctx = ctx;
-    this.#scheduler = scheduler;
-  }
-
-  soon(): void {
-    this.#timer ??= setTimeout(() => {
-      this.#timer = null;
-      this.publish();
-    }, 300).unref();
-  }
-
-  publish(): void {
-    const { workspace, self: who } = this.#ctx;
-    const waiting = Object.fromEntries([...this.#scheduler.waits].slice(0, 100).map(([id, wait]) => [id, wait.reason]));
-    const info = {
-      ...who,
-      started_at: this.#started,
-      socket: socketPath(workspace),
-      version: VERSION,
-      paused: this.#scheduler.hold,
-      faults: this.#scheduler.faults,
-      waiting,
-    };
-    const text = JSON.stringify(info);
-    if (text === this.#last) return;
-    try {
-      writeJson(daemonInfoPath(workspace), info);
-      this.#last = text;
-    } catch (thrown) {
-      this.#ctx.events.emit('warning', {
-        message: `could not write ${daemonInfoPath(workspace)}: ${messageOf(thrown)}`,
-      });
-    }
-  }
-
-  remove(): void {
-    if (this.#timer) clearTimeout(this.#timer);
-    rmSync(daemonInfoPath(this.#ctx.workspace), { force: true });
-  }
 }

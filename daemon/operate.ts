@@ -179,3 +179,6 @@ export async function resume(op: Operator, id: string): Promise<Task> {
     );
   return move(op, task, 'incoming', { waits_for: gone, reason: gone });
 }
+
+/** The verbs that need nothing but an id. */
+export const PLAIN_VERBS = { accept, retry, cancel, pause, resume } as const;

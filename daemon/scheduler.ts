@@ -5,6 +5,7 @@ import type { Context } from './attempt/context.ts';
 import { agentNameOf, repoOf } from './attempt/plan.ts';
 import { messageOf } from './errors.ts';
 import { gate } from './gate/gate.ts';
+import { Holds } from './holds.ts';
 import type { Claim, Task } from './queue/port.ts';
 import { DEFAULT_ROLE, readRole } from './roles/role.ts';
 import type { Blocked } from './waiting/blocked.ts';
@@ -16,13 +17,6 @@ export interface SchedulerOptions {
   role?: string;
   /** One task, then no more. */
   single: boolean;
-}
-
-/** A fault of the machine: what, since when, and what is done about it. */
-export interface Fault {
-  what: string;
-  since: string;
-  doing: string;
 }
 
 /** A task at work in this process: an attempt, its gate, or both in a row. */
@@ -45,10 +39,7 @@ export class Scheduler {
   readonly #ctx: Context;
   readonly #options: SchedulerOptions;
   readonly #blocked: Blocked;
-  /** What keeps everything from being claimed, by who says so: the operator, the health check, the disk. */
-  readonly #holds = new Map<string, string>();
-  readonly #faults = new Map<string, Fault>();
-  #onPause: (reason: string | null) => void = () => {};
+  readonly holds: Holds;
   stopping = false;
   /** No task that was taken here came to a bad end. */
   clean = true;
@@ -60,6 +51,8 @@ export class Scheduler {
   #onIdle: () => void = () => {};
 
   constructor(ctx: Context, options: SchedulerOptions, blocked: Blocked) {
+    this.holds = new Holds(ctx.workspace, ctx.events);
+    this.holds.onChange = () => this.nudge();
     this.#ctx = ctx;
     this.#options = options;
     this.#blocked = blocked;
@@ -68,43 +61,6 @@ export class Scheduler {
   /** Called after each round that left nothing to do. */
   onRound(listener: () => void): void {
     this.#onIdle = listener;
-  }
-
-  /** Why nothing is claimed just now, or null. */
-  get hold(): string | null {
-    return [...this.#holds.values()][0] ?? null;
-  }
-
-  setHold(source: string, reason: string | null): void {
-    if ((this.#holds.get(source) ?? null) === reason) return;
-    if (reason === null) this.#holds.delete(source);
-    else this.#holds.set(source, reason);
-    if (this.hold === null) this.#ctx.events.emit('claiming_resumed', {});
-    else this.#ctx.events.emit('claiming_paused', { reason: this.hold });
-    this.nudge();
-  }
-
-  get faults(): Fault[] {
-    return [...this.#faults.values()];
-  }
-
-  /** A fault that is told again keeps the time it began. */
-  setFault(source: string, fault: Fault | null): void {
-    const known = this.#faults.get(source);
-    if (fault) this.#faults.set(source, known ? { ...fault, since: known.since } : fault);
-    else this.#faults.delete(source);
-    if (fault && !known) this.#ctx.events.emit('warning', { message: fault.what });
-  }
-
-  /** `remember` keeps a pause by the operator over a restart. */
-  onPause(remember: (reason: string | null) => void): void {
-    this.#onPause = remember;
-  }
-
-  pauseAll(reason: string | null): { paused: string | null } {
-    this.#onPause(reason);
-    this.setHold('operator', reason);
-    return { paused: this.hold };
   }
 
   /** Writes into each lock that its owner lives. */
@@ -221,7 +177,7 @@ export class Scheduler {
     const repo = repoOf(task, settings, this.#ctx.workspace);
     return waitReason(task, {
       settings,
-      hold: this.hold,
+      hold: this.holds.reason,
       jobs: [...this.jobs.values()],
       agent,
       role,

@@ -1,14 +1,16 @@
 // One try at a task, from claim to release: prepare → execute → finish → settle. Each phase finds what an earlier daemon did.
 
 import { randomUUID } from 'node:crypto';
+import { stillRuns } from '../agents/run.ts';
 import { messageOf, TowpathError } from '../errors.ts';
+import { endTree } from '../process/end.ts';
 import type { Claim, Task } from '../queue/port.ts';
 import type { StateChange } from '../task/terms.ts';
 import { GitProblem } from '../worktree/git.ts';
 import { cleanUp } from './clean.ts';
 import type { Context } from './context.ts';
 import { addUsage, decide, type Ending, failure } from './ending.ts';
-import { execute, type RunVerdict, readVerdict, reattach } from './execute.ts';
+import { execute, type RunVerdict, readRun, readVerdict, reattach } from './execute.ts';
 import { abortedBy, finish, type Measured } from './finish.ts';
 import { makePlan, type Plan } from './plan.ts';
 import { endingOf, prepare } from './prepare.ts';
@@ -31,6 +33,8 @@ export async function attempt(ctx: Context, claim: Claim, signal: AbortSignal): 
       ctx.events.emit('warning', { task: claim.task.id, message: thrown.line });
       return null;
     }
+    // Whatever went wrong, no agent is left running for a task that is given up here.
+    if (claim.lock.agent && stillRuns(claim.lock.agent)) await endTree({ root: claim.lock.agent });
     const ending = thrown instanceof GitProblem ? endingOf(thrown) : faultOf(thrown);
     tried = { plan: null, ending, run: null, measured: null };
   }
@@ -39,7 +43,7 @@ export async function attempt(ctx: Context, claim: Claim, signal: AbortSignal): 
 
 async function tryTask(ctx: Context, { task, lock }: Claim, signal: AbortSignal): Promise<Tried> {
   const abort = () => (signal.aborted ? String(signal.reason) : null);
-  const plan = makePlan(task, ctx.settings, ctx.workspace, ctx.agents);
+  const plan = makePlan(task, ctx, readRun(ctx.workspace.run(task.id, lock.attempt))?.agent);
   const none = { plan, run: null, measured: null };
   const spent = task.state.cost_usd ?? 0;
   if (spent >= plan.budget_usd)

@@ -12,7 +12,7 @@ import type { Context } from './context.ts';
 import type { Plan } from './plan.ts';
 import { readJson, writeJson } from './work.ts';
 
-/** `run.json`: written before the agent is started, so that a restart finds it by its marker. */
+/** `run.json`: written before the agent is started, so that a restart finds it by its marker and knows what was asked. */
 export interface RunRecord {
   marker: string;
   started_at: string;
@@ -20,6 +20,8 @@ export interface RunRecord {
   model: string | null;
   role: string;
   session: string | null;
+  /** Without the prompt and the body, which have files of their own. */
+  request?: Omit<AgentRequest, 'prompt' | 'body'>;
 }
 
 /** `verdict.json`: written once the agent has ended; from then on the run is never executed again. */
@@ -58,10 +60,8 @@ export async function execute(
     session: request.session ?? (plan.chosen.agent.getCapabilities().chooses_session ? request.new_session : null),
   };
   writeFileSync(at(request, 'prompt.md'), request.prompt, { mode: 0o600 });
-  writeFileSync(at(request, 'system.md'), request.system_prompt, { mode: 0o600 });
-  const { prompt: _p, system_prompt: _s, body: _b, ...rest } = request;
-  writeJson(at(request, 'request.json'), rest);
-  writeJson(at(request, 'run.json'), record);
+  const { prompt: _p, body: _b, ...rest } = request;
+  writeJson(at(request, 'run.json'), { ...record, request: rest } satisfies RunRecord);
   lock.phase = 'execute';
   await ctx.queue.renew(lock);
   await stagger(plan);
@@ -73,9 +73,8 @@ export async function execute(
 export async function reattach(ctx: Context, lock: Lock, plan: Plan, signal: AbortSignal): Promise<RunVerdict | null> {
   const run_dir = ctx.workspace.run(lock.task, lock.attempt);
   const record = readRun(run_dir);
-  const kept = readJson<AgentRequest>(join(run_dir, 'request.json'));
-  if (!record || !kept) return null;
-  const request = { ...kept, run_dir, prompt: '', system_prompt: '', body: '' };
+  if (!record?.request) return null;
+  const request = { ...record.request, run_dir, prompt: '', body: '' };
   const process = lock.agent ?? findByPidFile(record, run_dir);
   if (!process && !readExit(run_dir)) {
     const started = existsSync(join(run_dir, 'stdout'));

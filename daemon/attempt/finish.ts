@@ -33,7 +33,7 @@ export async function finish(
   const work = readWork(ctx.workspace, task.id);
   const measured = await measure(ctx, task, lock, plan, work);
   const { outcome, reason } = outcomeOf(run, plan, measured, work);
-  closeLimits(ctx, plan, run.verdict, outcome, reason);
+  const closed = closeLimits(ctx, plan, run.verdict, outcome, reason);
   const { input, output, cache_read, cache_write, cost_usd } = run.verdict.usage;
   ctx.events.emit('attempt_finished', {
     task: task.id,
@@ -69,7 +69,8 @@ export async function finish(
   const post = await taskHooks(ctx, 'post_task', { task, lock, attempt: lock.attempt, plan, work, result });
   if ('ending' in post) return { ending: post.ending, measured };
   const ending = failure(outcome, reason, {
-    verdict: run.verdict,
+    // A closed agent holds its tasks until it opens, by its time or by hand: the task has no time of its own then.
+    verdict: closed ? { ...run.verdict, retry_at: null } : run.verdict,
     from: 'agent',
     ...(measured.tree ? { tree: measured.tree } : {}),
   });
@@ -130,15 +131,18 @@ async function measure(ctx: Context, task: Task, lock: Lock, plan: Plan, work: W
   return { commit: null, tree: null, files: [], changed: false };
 }
 
-/** A limit closes the agent until its reset; a refused key or an empty account closes it until a person says so. */
-function closeLimits(ctx: Context, plan: Plan, verdict: Verdict, outcome: Outcome, reason: string): void {
-  if (plan.chosen.settings.limits === 'off') return;
+/** A limit closes the agent until its reset; a refused key or an empty account closes it until a person says so. True when it did. */
+function closeLimits(ctx: Context, plan: Plan, verdict: Verdict, outcome: Outcome, reason: string): boolean {
+  if (plan.chosen.settings.limits === 'off') return false;
   const agent = plan.chosen.agent.name;
   if (outcome === 'rate_limited') {
     const until = verdict.retry_at ?? new Date(Date.now() + UNKNOWN_RESET_MS).toISOString();
     ctx.limits.close(agent, { until, reason, since: now() });
-  } else if (outcome === 'auth' || outcome === 'billing')
-    ctx.limits.close(agent, { until: null, reason, since: now() });
+    return true;
+  }
+  if (outcome !== 'auth' && outcome !== 'billing') return false;
+  ctx.limits.close(agent, { until: null, reason, since: now() });
+  return true;
 }
 
 /** What the operator wanted who ended a run: `cancel`, `pause`, or `stop` of the daemon. */

@@ -58,12 +58,19 @@ export function vet(task: Task, settings: Settings, workspace: Workspace, agents
   return existsSync(repo) ? null : `repo: "${repo}" does not exist`;
 }
 
-/** Puts it all together. Throws when role or agent cannot be used. */
-export function makePlan(task: Task, settings: Settings, workspace: Workspace, agents: AgentRegistry): Plan {
+/**
+ * Puts it all together. `ran` is the agent of a run that was begun already: the settings may have changed meanwhile.
+ * Throws when role or agent cannot be used.
+ */
+export function makePlan(
+  task: Task,
+  { settings, workspace, agents }: { settings: Settings; workspace: Workspace; agents: AgentRegistry },
+  ran?: string,
+): Plan {
   const { spec } = task;
   const role = readRole(workspace, spec.role ?? DEFAULT_ROLE);
   const project = spec.project ? settings.projects[spec.project] : undefined;
-  const name = agentNameOf(task, role, settings);
+  const name = ran ?? agentNameOf(task, role, settings);
   const found = name === 'auto' ? agents.auto.name : name;
   if (!found) throw new TowpathError('agent', agents.auto.why, 'install one, or name an agent in the task');
   const chosen = agents.get(found);

@@ -1,6 +1,6 @@
 // The verbs of a person: accept, reject, answer, retry, cancel, resolve, pause, resume. By the daemon, or without one.
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { pauseFile } from '../holds.ts';
 import { Limits } from '../limits.ts';
 import * as verbs from '../operate.ts';
 import type { TaskJson } from '../task/terms.ts';
@@ -17,7 +17,10 @@ function tell(task: TaskJson, options: Common): void {
 const plain =
   (op: 'accept' | 'retry' | 'cancel') =>
   async ([id]: [string], options: Common) =>
-    tell(await operate(open(options.workspace), { op, id }, (operator) => verbs[op](operator, id)), options);
+    tell(
+      await operate(open(options.workspace), { op, id }, (operator) => verbs.PLAIN_VERBS[op](operator, id)),
+      options,
+    );
 
 export const accept = plain('accept');
 export const retry = plain('retry');
@@ -55,7 +58,7 @@ export async function pause([id]: [string | undefined], options: Common): Promis
   if (opened.daemon) await askDaemon(opened, { op: 'pause_all', reason });
   else {
     mkdirSync(opened.workspace.state, { recursive: true, mode: 0o700 });
-    writeFileSync(join(opened.workspace.state, 'paused'), `${reason}\n`);
+    writeFileSync(pauseFile(opened.workspace), `${reason}\n`);
   }
   console.log(
     options.json ? JSON.stringify({ paused: true }) : 'paused: running attempts go on, nothing new is claimed',
@@ -67,7 +70,7 @@ export async function resume([id]: [string | undefined], options: Common): Promi
   const opened = open(options.workspace);
   if (!id) {
     if (opened.daemon) await askDaemon(opened, { op: 'resume_all' });
-    else rmSync(join(opened.workspace.state, 'paused'), { force: true });
+    else rmSync(pauseFile(opened.workspace), { force: true });
     console.log(options.json ? JSON.stringify({ paused: false }) : 'resumed');
     return;
   }

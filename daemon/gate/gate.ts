@@ -19,7 +19,7 @@ export async function gate(ctx: Context, task: Task, signal: AbortSignal): Promi
   let plan: Plan | null = null;
   let ending: Ending | 'accept' | 'review';
   try {
-    plan = makePlan(task, ctx.settings, ctx.workspace, ctx.agents);
+    plan = makePlan(task, ctx, task.state.agent);
     ending = await judge(ctx, task, plan, signal);
     if (signal.aborted) return null;
     if (ending === 'accept') return await accept(ctx, task);

@@ -35,6 +35,15 @@ export function discoverHooks(dir: string, event: HookEvent): Hooks {
   return hooks;
 }
 
+/** Whether there is anything named like a hook of an event. Never throws. */
+export function hasHooks(dir: string, event: HookEvent): boolean {
+  try {
+    return candidates(dir, event).length > 0;
+  } catch {
+    return true;
+  }
+}
+
 export interface HookList {
   events: ({ event: HookEvent } & Hooks)[];
   /** Executable files that no event calls, such as `pretask`: most likely a slip of the pen. */

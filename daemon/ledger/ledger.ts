@@ -16,6 +16,8 @@ export type { AcceptedTask, Attempt, CheckRow, LedgerEvent, Stats, StatsGroup } 
 /** Events that wait for a ledger that cannot be written; beyond this the oldest are let go. */
 const PENDING_MAX = 20_000;
 const RETRY_MS = 1000;
+/** How long events are gathered for one transaction, ms. */
+const TOGETHER_MS = 10;
 
 export interface LedgerOptions {
   /** For those who look: no file is made, and nothing is written. */
@@ -39,7 +41,7 @@ export class Ledger {
   /** The file that `#db` is: another one at the path means ours was deleted or replaced. */
   #key: string | null = null;
   #pending: TowpathEvent[] = [];
-  #tick: NodeJS.Immediate | null = null;
+  #tick: NodeJS.Timeout | null = null;
   #retry: NodeJS.Timeout | null = null;
   #failing = false;
   #closed = false;
@@ -62,19 +64,19 @@ export class Ledger {
     return off;
   }
 
-  /** Takes one event; it is written at the end of this turn of the loop, together with the others. */
+  /** Takes one event; it is written a moment later, together with the others: a commit costs a sync. */
   record(event: TowpathEvent): void {
     if (event.event === 'agent_output' || this.#options.readonly || this.#closed) return;
     this.#pending.push(event);
     if (this.#pending.length > PENDING_MAX) this.#pending.splice(0, this.#pending.length - PENDING_MAX);
     // While writing fails the timer alone tries: each try may stand still for the busy time.
     if (this.#failing) this.#later();
-    else this.#tick ??= setImmediate(() => this.flush());
+    else this.#tick ??= setTimeout(() => this.flush(), TOGETHER_MS);
   }
 
   /** Writes what waits, in one transaction. Never throws; what cannot be written waits on. Returns whether all is written. */
   flush(): boolean {
-    if (this.#tick) clearImmediate(this.#tick);
+    if (this.#tick) clearTimeout(this.#tick);
     this.#tick = null;
     if (this.#pending.length === 0 || this.#options.readonly) return true;
     const batch = this.#pending;

@@ -4,7 +4,6 @@ import { randomBytes } from 'node:crypto';
 import { statSync } from 'node:fs';
 import type { Readable, Writable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { execa } from 'execa';
 import { messageOf } from '../errors.ts';
 import { endTree } from './end.ts';
 import { type Identity, identify } from './identity.ts';
@@ -104,6 +103,8 @@ async function start(
   env: Record<string, string>,
   hasInput: boolean,
 ): Promise<ChildProcessByStdio<Writable | null, Readable, Readable> | string> {
+  // Loaded by the first program: a daemon that runs none stays small.
+  const { execa } = await import('execa');
   for (let tries = 0; ; tries += 1) {
     const started = execa(argv[0] ?? '', argv.slice(1), {
       cwd,

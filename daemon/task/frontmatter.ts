@@ -46,6 +46,24 @@ export function splitText(whole: string): Split {
   };
 }
 
+/** Documents read lately: in one attempt the same front matter is read a dozen times. */
+const lately = new Map<string, { doc: Document; lineStarts: number[] }>();
+const LATELY = 32;
+const LATELY_CHARS = 4096;
+
+function parse(source: string, lines: LineCounter): Document {
+  const known = lately.get(source);
+  if (known) {
+    lines.lineStarts = [...known.lineStarts];
+    return known.doc;
+  }
+  const doc = parseDocument(source, { lineCounter: lines, prettyErrors: false, logLevel: 'silent' });
+  if (source.length > LATELY_CHARS || doc.errors.length > 0) return doc;
+  if (lately.size >= LATELY) lately.delete(lately.keys().next().value!);
+  lately.set(source, { doc, lineStarts: [...lines.lineStarts] });
+  return doc;
+}
+
 export function readYaml(
   source: string,
   lines: LineCounter,
@@ -54,7 +72,7 @@ export function readYaml(
   const end = source.split('\n').findIndex((row) => /^\.\.\.\s*$/.test(row));
   if (end >= 0) return { problem: `line ${end + 2}: bad YAML: "..." ends the document: remove the line` };
   try {
-    const doc = parseDocument(source, { lineCounter: lines, prettyErrors: false, logLevel: 'silent' });
+    const doc = parse(source, lines);
     const error = doc.errors[0] ?? doc.warnings[0];
     if (error)
       return { problem: `line ${lines.linePos(error.pos[0]).line + 1}: bad YAML: ${error.message.split('\n')[0]}` };

@@ -1,5 +1,6 @@
 // A file that a person moved means the same as the command: what the daemon does when it finds one.
-import { basename } from 'node:path';
+import { existsSync } from 'node:fs';
+import { basename, join } from 'node:path';
 import type { Context } from '../attempt/context.ts';
 import { now } from '../clock.ts';
 import { messageOf } from '../errors.ts';
@@ -19,16 +20,18 @@ export async function noticeHandMoves(ctx: Context, runner: Runner, queue: Queue
   if (!isTaskName(name)) return;
   try {
     const id = stemOf(name);
-    const task = readTask(ctx.workspace.queue(queue), name, queue);
+    const atWork = runner.jobs.has(id);
     if (queue === 'claimed') {
       // Taken out of claimed/ while it runs: the person wants it to stop.
-      if (!task && runner.jobs.has(id) && (await ctx.queue.get(id))?.queue !== 'claimed') {
+      const there = atWork && existsSync(join(ctx.workspace.queue(queue), name));
+      if (atWork && !there && (await ctx.queue.get(id))?.queue !== 'claimed') {
         const lock = ctx.queue.lockOf(id);
         if (lock !== null && lock !== 'unreadable' && lock.phase !== 'settle') await runner.end(id, 'cancel');
       }
       return;
     }
-    if (!task || runner.jobs.has(id) || task.state.queue === undefined) return;
+    const task = atWork ? null : readTask(ctx.workspace.queue(queue), name, queue);
+    if (task?.state.queue === undefined) return;
     const meant = handMove(task.state.queue, queue);
     if (meant === 'none') return;
     const state =

@@ -179,7 +179,12 @@ export function queueContract(name: string, make: () => Promise<QueueBench>): vo
         await submit({ copy: text(`id: copied\n${brought}`) });
         expect((await queue.get('copied'))?.state).toEqual({});
         const { task, lock } = await claim('copied');
-        expect([task.state, lock.epoch, lock.attempt]).toEqual([{}, 1, 1]);
+        expect([task.state.session, task.state.attempts, lock.epoch, lock.attempt]).toEqual([
+          undefined,
+          undefined,
+          1,
+          1,
+        ]);
         const settled = await queue.settle(lock, { to: 'incoming', state: { attempts: 1 } });
         expect(settled.state).not.toHaveProperty('session');
         expect(settled.state).toMatchObject({ attempts: 1, epoch: 1 });
@@ -188,17 +193,21 @@ export function queueContract(name: string, make: () => Promise<QueueBench>): vo
 
       it('leaves a task alone whose lock is there, readable or not', async () => {
         await submit({ held: text(), odd: text() });
-        await claim('held');
+        const { lock } = await claim('held');
         // A person moves the file back while its claim lives; the other lock is one that a crash has cut off.
+        const content = bench.content('claimed', 'held');
         await bench.put('claimed', 'held', null);
-        await bench.put('incoming', 'held', text());
+        await bench.put('incoming', 'held', content);
         bench.setLock('odd', 'unreadable');
         await bench.look();
         expect(await queue.claim(any)).toBeNull();
         expect([await where('held'), await where('odd')]).toEqual(['incoming', 'incoming']);
-        bench.setLock('odd', null);
-        await bench.look();
-        expect((await queue.claim(any))?.task.id).toBe('odd');
+        // Once the locks are gone both run, without another look, and the epoch of the one that ran has risen.
+        for (const id of ['held', 'odd']) bench.setLock(id, null);
+        expect((await claim('odd')).lock.epoch).toBe(1);
+        const again = await claim('held');
+        expect(again.lock.epoch).toBe(2);
+        expect(await codeOf(queue.settle(lock, { to: 'done', state: {} }))).toBe('wrong_state');
       });
     });
 

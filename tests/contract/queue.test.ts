@@ -1,6 +1,7 @@
 // Every queue engine runs the same suite.
 import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Workspace } from '../../daemon/paths.ts';
 import { FileQueue } from '../../daemon/queue/files/engine.ts';
 import { QUEUES } from '../../daemon/task/terms.ts';
@@ -30,6 +31,8 @@ for (const durability of ['full', 'fast'] as const)
         if (content === null) return rmSync(path);
         const aside = join(workspace.root, 'aside.md');
         writeFileSync(aside, content);
+        // Renamed in the same tick of the file's clock it could not be told from one that is being written in place.
+        await sleep(12);
         renameSync(aside, path);
       },
       content: (queue, id) => readFileSync(join(workspace.queue(queue), `${id}.md`), 'utf8'),

@@ -1,9 +1,11 @@
 // Runs the examples of the documents as a reader would: every marked block, in a workspace of its own.
 import { spawnSync } from 'node:child_process';
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { delimiter, dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { BIN, tempDir, TestWorkspace } from '../helpers/workspace.ts';
+import { loadSettings } from '../../daemon/config.ts';
+import { Workspace } from '../../daemon/paths.ts';
+import { BIN, TestWorkspace, tempDir } from '../helpers/workspace.ts';
 import { type Block, blocksOf, DOCUMENTS, read } from './read.ts';
 
 const NODE_DIR = dirname(process.execPath);
@@ -15,7 +17,7 @@ function commandDir(ws: TestWorkspace): string {
   return ws.path('.towpath/bin');
 }
 
-/** Commits what an example brought along, so that the tree is clean and the worktrees have it. */
+/** A script in the workspace, with the command line on the PATH. */
 function shell(ws: TestWorkspace, script: string): { code: number | null; printed: string } {
   const done = spawnSync('sh', ['-e', '-c', script], {
     cwd: ws.root,
@@ -62,26 +64,28 @@ describe.each(DOCUMENTS)('%s', (path) => {
   it('names a workspace for every block that is marked', () => {
     expect(groups.get('')?.map((block) => block.line)).toBeUndefined();
   });
-  it.each([...groups.keys()].filter(Boolean))('the example "%s" does what it says', { timeout: 90_000 }, async (name) => {
-    const ws = new TestWorkspace();
-    try {
-      runExample(ws, groups.get(name)!);
-    } finally {
-      await ws.close();
-    }
-  });
+  it.each([...groups.keys()].filter(Boolean))(
+    'the example "%s" does what it says',
+    { timeout: 90_000 },
+    async (name) => {
+      const ws = new TestWorkspace();
+      try {
+        runExample(ws, groups.get(name)!);
+      } finally {
+        await ws.close();
+      }
+    },
+  );
 });
 
-describe('JSON and YAML in the documents', () => {
-  it.each(DOCUMENTS)('%s: a file that is shown is read by the program', async (path) => {
-    const settings = blocksOf(read(path)).filter((block) => block.values['file'] === 'towpath.yaml');
-    const { loadSettings } = await import('../../daemon/config.ts');
-    const { Workspace } = await import('../../daemon/paths.ts');
-    const { writeFileSync } = await import('node:fs');
-    for (const { text, line } of settings) {
-      const dir = tempDir();
+it.each(DOCUMENTS)('%s: the settings that it shows are ones', (path) => {
+  for (const { text, line } of blocksOf(read(path)).filter((block) => block.values['file'] === 'towpath.yaml')) {
+    const dir = tempDir();
+    try {
       writeFileSync(join(dir, 'towpath.yaml'), text);
       expect(() => loadSettings(new Workspace(dir), {}), `line ${line}`).not.toThrow();
+    } finally {
+      rmSync(dir, { recursive: true });
     }
-  });
+  }
 });

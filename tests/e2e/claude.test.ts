@@ -2,7 +2,7 @@
 import { readdirSync, readFileSync, rmSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import type { AgentRequest } from '../../daemon/agents/port.ts';
+import type { RunRecord, RunVerdict } from '../../daemon/attempt/execute.ts';
 import { isAlive } from '../../daemon/process/identity.ts';
 import type { AgentProcess, Lock } from '../../daemon/queue/port.ts';
 import { type ModelServer, type Step, startModelServer } from '../fakes/model-server.ts';
@@ -36,7 +36,12 @@ describe.skipIf(!cli.path)(title, () => {
     rmSync(home, { recursive: true, force: true, maxRetries: 5 });
   });
 
-  const start = () => ws.start([], { ANTHROPIC_BASE_URL: model.url, ANTHROPIC_API_KEY: 'not-a-key', HOME: home });
+  /** Whatever would leave this machine runs into the scripted model, which tunnels nothing. */
+  const start = (login: Record<string, string> = { ANTHROPIC_API_KEY: 'not-a-key' }) =>
+    ws.start([], {
+      ...{ ANTHROPIC_BASE_URL: model.url, HOME: home, ...login },
+      ...{ HTTP_PROXY: model.url, HTTPS_PROXY: model.url, NO_PROXY: '127.0.0.1' },
+    });
   const inWorktree = (id: string, file: string) => ws.path(`.worktrees/task-${id}`, file);
   const why = (id: string) => ws.run(['why', id]).stdout.trim();
   const sent = (call: number) => JSON.stringify(model.main[call]?.body['messages'] ?? null);
@@ -47,8 +52,12 @@ describe.skipIf(!cli.path)(title, () => {
       15_000,
       () => ws.output,
     );
-  const request = (id: string, attempt: number) =>
-    JSON.parse(readFileSync(ws.path(`.towpath/runs/${id}/${attempt}/request.json`), 'utf8')) as AgentRequest;
+  /** The session of a run, and whether it went on with an earlier one. */
+  function sessionOf(id: string, attempt: number): [string | null, boolean] {
+    const read = (name: string) => readFileSync(ws.path(`.towpath/runs/${id}/${attempt}/${name}`), 'utf8');
+    const { session } = JSON.parse(read('run.json')) as RunRecord;
+    return [session, (JSON.parse(read('verdict.json')) as RunVerdict).resumed];
+  }
   function lockOf(id: string): Lock | null {
     try {
       return JSON.parse(readFileSync(ws.path(`queues/claimed/${id}.lock.json`), 'utf8')) as Lock;
@@ -104,22 +113,22 @@ describe.skipIf(!cli.path)(title, () => {
     expect(sent(2)).toContain('failed with exit code 1');
     expect(sent(2)).toContain('your session goes on');
     expect(sent(1)).not.toContain('failed with exit code 1');
-    expect([request('t', 1).session, request('t', 2).session]).toEqual([null, shown.session]);
-    expect(request('t', 1).new_session).toBe(shown.session);
+    expect(sessionOf('t', 1)).toEqual([shown.session, false]);
+    expect(sessionOf('t', 2)).toEqual([shown.session, true]);
     // Each run counts once, though the CLI tells a resumed session's totals.
     expect(shown.tokens).toMatchObject({ input: 4000, output: 200 });
     expect(ws.git('show', 'towpath/t:answer.txt')).toBe('good\n');
   });
 
   test.each([
-    ['a rate limit', {}],
-    ['a plan that is used up', plan()],
-  ])('%s closes the agent, spends nothing, and after resume the task goes on', async (_what, headers) => {
+    ['a rate limit', { ANTHROPIC_API_KEY: 'not-a-key' }, {}],
+    ['a plan that is used up', { CLAUDE_CODE_OAUTH_TOKEN: 'not-a-token' }, plan()],
+  ])('%s closes the agent, spends nothing, and after resume the task goes on', async (_what, login, headers) => {
     const limited: Step = { fault: { status: 429, headers: { 'retry-after': '3600', ...headers } }, times: 99 };
     model.play([limited]);
     ws.drop('t', task());
     ws.drop('u', task());
-    await start();
+    await start(login);
     await until(
       () => Object.keys(limits()).includes('claude'),
       'the agent is closed',
@@ -150,6 +159,8 @@ describe.skipIf(!cli.path)(title, () => {
     expect(ws.run(['resume', 'claude']).code).toBe(0);
     for (const id of ['t', 'u']) await ws.reaches(id, 'done');
     expect([ws.show('t').attempts, ws.show('u').attempts]).toEqual([1, 1]);
+    // It went on with the session that met the limit.
+    expect(sessionOf('t', 2)).toEqual([sessionOf('t', 1)[0], true]);
   });
 
   test('one that hangs is ended by its timeout, with everything that it started', async () => {
@@ -233,7 +244,8 @@ describe.skipIf(!cli.path)(title, () => {
     );
     expect(why('u')).toContain('"towpath resume claude" opens it');
     expect(ws.where('u')).toBe('incoming');
-    expect(ws.output.split('cannot log in').length - 1).toBe(1);
+    const told = ws.output.split('\n').filter((line) => /→ blocked .*cannot log in/.test(line));
+    expect(told).toHaveLength(1);
     expect(model.main.every((call) => !JSON.stringify(call.body).includes('task-u'))).toBe(true);
 
     model.play((call) =>

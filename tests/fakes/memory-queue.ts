@@ -21,12 +21,12 @@ interface Kept {
   queue: Queue;
   bytes: Uint8Array;
   submitted_at: string;
-  /** It was claimed once: the state in its bytes is the queue's own. */
-  ran: boolean;
 }
 
 export class MemoryQueue implements QueuePort {
   readonly #tasks = new Map<string, Kept>();
+  /** Ids that were claimed once: the state in their bytes is the queue's own. */
+  readonly #ran = new Set<string>();
   readonly #locks = new Map<string, Lock | 'unreadable'>();
   readonly #watchers = new Set<(hint: QueueHint) => void>();
 
@@ -52,9 +52,10 @@ export class MemoryQueue implements QueuePort {
         ...{ repo: null, worktree: null, branch: null, claimed_at: at, heartbeat_at: at },
       };
       const kept = this.#tasks.get(task.id)!;
-      if (!kept.ran) Object.assign(kept, { ran: true, bytes: stateless(kept.bytes) });
+      this.#ran.add(task.id);
       this.#locks.set(task.id, lock);
-      this.#place(task.id, kept, 'claimed');
+      const state = { ...task.state, epoch: lock.epoch, created_at: task.created_at };
+      this.#place(task.id, { ...kept, bytes: withState(kept.bytes, state) }, 'claimed');
       return { task: this.#read(task.id)!, lock: { ...lock } };
     }
     return null;
@@ -124,7 +125,7 @@ export class MemoryQueue implements QueuePort {
 
   /** As a person puts a file into a folder; null takes it away. */
   put(queue: Queue, id: string, bytes: Uint8Array | null): void {
-    if (bytes) this.#place(id, { queue, bytes, submitted_at: now(), ran: false }, queue);
+    if (bytes) this.#place(id, { queue, bytes, submitted_at: now() }, queue);
     else this.#tasks.delete(id);
   }
 
@@ -161,7 +162,7 @@ export class MemoryQueue implements QueuePort {
     return {
       ...{ id, title: titleOf({ spec, data, body, state, refusal, ...rest }) ?? id, queue: kept.queue },
       ...{ path: `memory:/${kept.queue}/${id}.md`, spec, data, body, refusal },
-      state: kept.queue !== 'incoming' || kept.ran ? state : {},
+      state: kept.queue !== 'incoming' || this.#ran.has(id) ? state : {},
       created_at: state.created_at ?? kept.submitted_at,
     };
   }
@@ -178,9 +179,6 @@ export class MemoryQueue implements QueuePort {
     return held !== undefined && held !== 'unreadable' && held.epoch === epoch && held.owner.pid === owner.pid;
   }
 }
-
-const stateless = (bytes: Uint8Array): Uint8Array =>
-  Object.keys(parseTask(bytes).state).length > 0 ? withState(bytes, {}) : bytes;
 
 const lost = ({ task, epoch }: Lock): TowpathError =>
   new TowpathError('wrong_state', `the claim of "${task}" (epoch ${epoch}) is no longer ours`);

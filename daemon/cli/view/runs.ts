@@ -76,7 +76,7 @@ export function runNumbers(workspace: Workspace, id: string): number[] {
 
 export function readRun(workspace: Workspace, id: string, attempt: number): Run {
   const dir = workspace.run(id, attempt);
-  const record = parsed(join(dir, 'run.json'), runRecord) ?? parsed(join(dir, 'request.json'), runRecord.partial());
+  const record = parsed(join(dir, 'run.json'), runRecord);
   const end = parsed(join(dir, 'verdict.json'), verdictFile);
   return {
     attempt,

@@ -38,6 +38,8 @@ export class FileQueue implements QueuePort {
   readonly #workspace: Workspace;
   readonly #disk: Durable;
   readonly #options: FileQueueOptions;
+  /** Names in incoming whose lock was there when they were to be claimed. */
+  readonly #held = new Set<string>();
 
   constructor(workspace: Workspace, options: FileQueueOptions) {
     this.#workspace = workspace;
@@ -71,12 +73,18 @@ export class FileQueue implements QueuePort {
     }
   }
 
-  async claim({ owner, worker, accepts }: ClaimOptions): Promise<Claim | null> {
+  async claim(options: ClaimOptions): Promise<Claim | null> {
+    const held = [...this.#held];
+    this.#held.clear();
+    for (const name of held) this.intake.handedOver(name);
+    return this.#claimBest(options);
+  }
+
+  #claimBest({ owner, worker, accepts }: ClaimOptions): Claim | null {
     for (const waiting of this.intake.inOrder()) {
       if (accepts({ ...waiting, body: '' }) !== null) continue;
       const claim = this.#take(waiting, owner, worker);
-      if (claim) return claim;
-      return this.claim({ owner, ...(worker ? { worker } : {}), accepts });
+      return claim ?? this.#claimBest({ owner, ...(worker ? { worker } : {}), accepts });
     }
     return null;
   }
@@ -91,7 +99,6 @@ export class FileQueue implements QueuePort {
       return null;
     }
     const state = this.#trusted(task);
-    if (state.epoch === undefined) this.#setRunsAside(task.id);
     const path = this.#workspace.lock(task.id);
     const at = now();
     const lock: Lock = {
@@ -109,29 +116,36 @@ export class FileQueue implements QueuePort {
       claimed_at: at,
       heartbeat_at: at,
     };
-    if (!publishLock(this.#disk, path, lock)) return null;
+    if (!publishLock(this.#disk, path, lock)) {
+      // Somebody has it, perhaps a run that is just being ended because a person moved the file back: looked at again next time.
+      this.#held.add(waiting.name);
+      return null;
+    }
     const to = join(this.#workspace.queue('claimed'), `${task.id}.md`);
+    const stamped: State = { ...state, epoch: lock.epoch, created_at: task.created_at };
     try {
       if (existsSync(to)) throw new TowpathError('wrong_state', `${to} exists`);
       // From here on the state in its file is ours, and counts when it comes back; what it brought along does not.
+      if (state.epoch === undefined) this.#setRunsAside(task.id);
       mkdirSync(this.#workspace.runs(task.id), { recursive: true, mode: 0o700 });
       this.#disk.move(from, to);
-      if (state !== task.state) this.#cleanse(to);
+      // Whoever dropped it may not have synced what they wrote.
+      this.#disk.sync(to);
+      this.#stamp(to, stamped);
     } catch (thrown) {
       removeLock(path);
       if (errno(thrown) === 'ENOENT' || thrown instanceof TowpathError) return null;
       throw thrown;
     }
-    return { task: { ...task, state, queue: 'claimed', path: to }, lock };
+    return { task: { ...task, state: stamped, queue: 'claimed', path: to }, lock };
   }
 
-  /** Takes out the state that a dropped file brought with it: a copy of a finished task begins anew. */
-  #cleanse(path: string): void {
+  /** The file carries the epoch of its claim wherever a person moves it, and no more the state that a copy of another task brought along. */
+  #stamp(path: string, state: State): void {
     try {
-      const bytes = readRegular(path);
-      if (Object.keys(parseTask(bytes).state).length > 0) this.#disk.replace(path, withState(bytes, {}));
+      this.#disk.replace(path, withState(readRegular(path), state));
     } catch {
-      // On a full disk it stays in: not worth losing the claim over.
+      // On a full disk it stays as it is: the lock has the epoch too.
     }
   }
 
@@ -167,29 +181,33 @@ export class FileQueue implements QueuePort {
     if (!existsSync(source))
       throw new TowpathError('task_not_found', `"${id}" was moved out of ${from}/`, `see "towpath show ${id}"`);
     const target = this.#roomFor(join(this.#workspace.queue(to), `${id}.md`), source);
+    let edited: Task | null;
     if (from === 'incoming') {
       this.#disk.move(source, target);
       this.intake.forget(name);
-      this.#edit(target, to, change, true);
+      edited = this.#edit(target, to, change, true);
     } else {
-      this.#edit(source, to, change, false);
+      edited = this.#edit(source, to, change, false);
       this.#disk.move(source, target);
     }
-    const task = readTask(dirname(target), basename(target), to);
+    const known = edited !== null && to !== 'incoming';
+    const task = known ? { ...edited!, path: target } : readTask(dirname(target), basename(target), to);
     if (!task) throw new TowpathError('task_not_found', `"${id}" was moved away`);
     if (to === 'incoming') this.intake.handedOver(basename(target));
     return task;
   }
 
-  #edit(path: string, queue: Queue, change: Settlement['state'], syncDir: boolean): void {
+  /** Writes the state; returns the task as it is then, or null when its file is not to be touched. */
+  #edit(path: string, queue: Queue, change: Settlement['state'], syncDir: boolean): Task | null {
     const stat = statSync(path, { throwIfNoEntry: false });
     const dir = dirname(path);
     const task = readTask(dir, basename(path), queue);
     // A link is never written through, and a huge file is not copied for a line: their reason is what reading them says.
-    if (!task || !stat?.isFile() || /symbolic link|larger than/.test(task.refusal ?? '')) return;
+    if (!task || !stat?.isFile() || /symbolic link|larger than/.test(task.refusal ?? '')) return null;
     const state: State = mergeState(this.#trusted(task), { ...change, queue, created_at: task.created_at });
     this.#disk.replace(path, withState(readRegular(path), state));
     if (syncDir) this.#disk.sync(dir);
+    return { ...task, state };
   }
 
   /** A name that no other task has: whoever came in under a name that is ours steps aside. */

@@ -1,0 +1,66 @@
+// `.towpath/daemon.json`: what the daemon tells of itself to whoever reads files.
+import { rmSync } from 'node:fs';
+import { socketPath } from './api/control.ts';
+import type { Context } from './attempt/context.ts';
+import { writeJson } from './attempt/work.ts';
+import { now } from './clock.ts';
+import { messageOf } from './errors.ts';
+import { type DaemonInfo, daemonInfoPath } from './hold.ts';
+import type { Holds } from './holds.ts';
+import type { Wait } from './waiting/wait.ts';
+
+/** Changes within this long are written once, ms. */
+const GATHER_MS = 300;
+/** Waiting tasks that are named. */
+const NAMED = 100;
+
+export class Board {
+  readonly #ctx: Context;
+  readonly #holds: Holds;
+  readonly #waits: ReadonlyMap<string, Wait>;
+  readonly #version: string;
+  readonly #started = now();
+  #timer: NodeJS.Timeout | null = null;
+  #last = '';
+
+  constructor(ctx: Context, holds: Holds, waits: ReadonlyMap<string, Wait>, version: string) {
+    this.#ctx = ctx;
+    this.#holds = holds;
+    this.#waits = waits;
+    this.#version = version;
+  }
+
+  soon(): void {
+    this.#timer ??= setTimeout(() => {
+      this.#timer = null;
+      this.publish();
+    }, GATHER_MS).unref();
+  }
+
+  publish(): void {
+    const { workspace, self } = this.#ctx;
+    const info: DaemonInfo = {
+      ...self,
+      started_at: this.#started,
+      socket: socketPath(workspace),
+      version: this.#version,
+      paused: this.#holds.reason,
+      faults: this.#holds.faults,
+      waiting: Object.fromEntries([...this.#waits].slice(0, NAMED).map(([id, { reason }]) => [id, reason])),
+    };
+    const text = JSON.stringify(info);
+    if (text === this.#last) return;
+    try {
+      writeJson(daemonInfoPath(workspace), info);
+      this.#last = text;
+    } catch (thrown) {
+      const message = `could not write ${daemonInfoPath(workspace)}: ${messageOf(thrown)}`;
+      this.#ctx.events.emit('warning', { message });
+    }
+  }
+
+  remove(): void {
+    if (this.#timer) clearTimeout(this.#timer);
+    rmSync(daemonInfoPath(this.#ctx.workspace), { force: true });
+  }
+}

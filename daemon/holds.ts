@@ -1,0 +1,69 @@
+// What keeps the whole daemon from claiming, and the faults of the machine: who says so, since when, what is done about it.
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Events } from './events.ts';
+import type { Workspace } from './paths.ts';
+
+/** A fault of the machine, as `status` tells it. */
+export interface Fault {
+  what: string;
+  since: string;
+  doing: string;
+}
+
+/** The file that remembers a pause by the operator over a restart; it holds the reason. */
+export const pauseFile = (workspace: Workspace): string => join(workspace.state, 'paused');
+
+export class Holds {
+  readonly #reasons = new Map<string, string>();
+  readonly #faults = new Map<string, Fault>();
+  readonly #workspace: Workspace;
+  readonly #events: Events;
+  /** Called when claiming may go on, or may not any more. */
+  onChange: () => void = () => {};
+
+  constructor(workspace: Workspace, events: Events) {
+    this.#workspace = workspace;
+    this.#events = events;
+    try {
+      this.#reasons.set('operator', readFileSync(pauseFile(workspace), 'utf8').trim());
+    } catch {
+      // Not paused.
+    }
+  }
+
+  /** Why nothing is claimed just now, or null. */
+  get reason(): string | null {
+    return [...this.#reasons.values()][0] ?? null;
+  }
+
+  /** `source` (the operator, the health check, the disk …) holds claiming for a reason, or with null no longer does. */
+  set(source: string, reason: string | null): void {
+    if ((this.#reasons.get(source) ?? null) === reason) return;
+    if (reason === null) this.#reasons.delete(source);
+    else this.#reasons.set(source, reason);
+    if (this.reason === null) this.#events.emit('claiming_resumed', {});
+    else this.#events.emit('claiming_paused', { reason: this.reason });
+    this.onChange();
+  }
+
+  /** A pause by the operator, kept over a restart; null ends it. */
+  pause(reason: string | null): { paused: string | null } {
+    if (reason === null) rmSync(pauseFile(this.#workspace), { force: true });
+    else writeFileSync(pauseFile(this.#workspace), `${reason}\n`);
+    this.set('operator', reason);
+    return { paused: this.reason };
+  }
+
+  get faults(): Fault[] {
+    return [...this.#faults.values()];
+  }
+
+  /** A fault that is told again keeps the time it began; null ends it. */
+  setFault(source: string, fault: Fault | null): void {
+    const known = this.#faults.get(source);
+    if (fault) this.#faults.set(source, known ? { ...fault, since: known.since } : fault);
+    else this.#faults.delete(source);
+    if (fault && !known) this.#events.emit('warning', { message: fault.what });
+  }
+}
