@@ -49,7 +49,7 @@ export async function drop(): Promise<Row[]> {
       };
     });
   } finally {
-    await towpath.close();
-    await floor.close();
+    await towpath.stop();
+    await floor.stop();
   }
 }

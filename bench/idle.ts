@@ -33,8 +33,8 @@ export async function idle(): Promise<Row[]> {
       row(`${MANY} waiting, resident memory`, `${large.toFixed(0)} MB`, '', null),
     ];
   } finally {
-    await empty.close();
-    await full.close();
+    await empty.stop();
+    await full.stop();
   }
 }
 

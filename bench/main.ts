@@ -5,6 +5,7 @@ import { idle } from './idle.ts';
 import { rate } from './rate.ts';
 import { share } from './share.ts';
 import { type Row, table } from './table.ts';
+import { removeAll } from './workspace.ts';
 import { worktrees } from './worktrees.ts';
 
 const PARTS: Record<string, () => Promise<Row[]>> = { drop, rate, idle, share, worktrees };
@@ -20,10 +21,14 @@ if (unknown.length > 0 || process.platform !== 'linux') {
   process.exit(2);
 }
 const rows: Row[] = [];
-for (const [name, part] of Object.entries(PARTS)) {
-  if (names.length > 0 && !names.includes(name)) continue;
-  console.error(`${name} …`);
-  rows.push(...(await part()));
+try {
+  for (const [name, part] of Object.entries(PARTS)) {
+    if (names.length > 0 && !names.includes(name)) continue;
+    console.error(`${name} …`);
+    rows.push(...(await part()));
+  }
+} finally {
+  removeAll();
 }
 console.log(table(rows));
 const load = loadavg()[0]!.toFixed(1);

@@ -54,7 +54,7 @@ export async function rate(): Promise<Row[]> {
       },
     ];
   } finally {
-    await towpath.close();
-    await floor.close();
+    await towpath.stop();
+    await floor.stop();
   }
 }

@@ -38,6 +38,6 @@ export async function share(): Promise<Row[]> {
       },
     ];
   } finally {
-    await towpath.close();
+    await towpath.stop();
   }
 }

@@ -18,8 +18,19 @@ import { until, wallMs } from './measure.ts';
 const BIN = fileURLToPath(new URL('../daemon/towpath.js', import.meta.url));
 const FLOOR = fileURLToPath(new URL('./floor.ts', import.meta.url));
 
+const made: string[] = [];
+
 /** A temporary folder, on the disk where TMPDIR is. */
-export const tempDir = (): string => realpathSync(mkdtempSync(join(tmpdir(), 'towpath-bench-')));
+export function tempDir(): string {
+  const dir = realpathSync(mkdtempSync(join(tmpdir(), 'towpath-bench-')));
+  made.push(dir);
+  return dir;
+}
+
+/** Removes all of them, at the very end: where ext4 has no journal, what was just deleted makes each new file dearer for a minute. */
+export function removeAll(): void {
+  for (const dir of made.splice(0)) rmSync(dir, { recursive: true, force: true, maxRetries: 5 });
+}
 
 export const gitIn = (dir: string, ...args: string[]): string =>
   execFileSync('git', ['-c', 'user.name=b', '-c', 'user.email=b@example.org', ...args], { cwd: dir, encoding: 'utf8' });
@@ -33,7 +44,7 @@ export function makeRepo(dir: string): void {
   gitIn(dir, 'commit', '-q', '-m', 'first');
 }
 
-/** A process with folders that tasks go through; `close` ends it by its own pid and removes everything. */
+/** A process with folders that tasks go through; `stop` ends it by its own pid. */
 export class Place {
   readonly root = tempDir();
   child: ChildProcess | null = null;
@@ -89,11 +100,6 @@ export class Place {
     const late = setTimeout(() => child.kill('SIGKILL'), 10_000);
     await gone;
     clearTimeout(late);
-  }
-
-  async close(): Promise<void> {
-    await this.stop();
-    rmSync(this.root, { recursive: true, force: true, maxRetries: 5 });
   }
 }
 

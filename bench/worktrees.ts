@@ -68,7 +68,7 @@ export async function worktrees(): Promise<Row[]> {
       },
     ];
   } finally {
-    await towpath.close();
-    await floor.close();
+    await towpath.stop();
+    await floor.stop();
   }
 }

@@ -117,9 +117,9 @@ export interface Changes {
 /** Head, tree and changed files of a worktree's last commit (or of `tip`), measured from where it left `base`. Throws `git_failed`. */
 export async function changes(worktree: string, base: string, tip = 'HEAD'): Promise<Changes> {
   const run = git(worktree);
-  const head = (await run.run(['rev-parse', '--verify', `${tip}^{commit}`])).trim();
-  const tree = (await run.run(['rev-parse', `${head}^{tree}`])).trim();
-  const from = await forkPoint(worktree, base, head);
+  const names = [`${tip}^{commit}`, `${tip}^{tree}`, `${base}^{commit}`];
+  const [head = '', tree = '', sha = ''] = (await run.run(['rev-parse', ...names])).trim().split('\n');
+  const from = (await run.ask(['merge-base', sha, head])) ?? sha;
   // A rename must name the old path too, and .gitmodules must not hide a submodule: protected files are judged by this list.
   const args = ['diff', '--name-only', '-z', '--no-renames', '--no-ext-diff', '--ignore-submodules=none', from, head];
   const files = items(await run.run([...args, '--']));

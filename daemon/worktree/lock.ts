@@ -1,8 +1,7 @@
 // Lock files that a killed git left behind: removed only when no git that could own them runs any more.
-import { lstatSync, readdirSync, readFileSync, readlinkSync, realpathSync, unlinkSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, lstatSync, readdirSync, readFileSync, readlinkSync, realpathSync, unlinkSync } from 'node:fs';
+import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { git } from './git.ts';
 import { GitProblem } from './problem.ts';
 import { gitDirOf } from './repo.ts';
 
@@ -16,9 +15,13 @@ const PATIENCE_MS = 1500;
  */
 export async function clearLocks(tree: string, options: { ours: boolean; branch?: string }): Promise<void> {
   const gitDir = await gitDirOf(tree);
-  const common = (await git(tree).run(['rev-parse', '--path-format=absolute', '--git-common-dir'])).replace(/\n$/, '');
   const locks = ['index.lock', 'HEAD.lock'].map((name) => join(gitDir, name));
-  if (options.branch) locks.push(join(common, `refs/heads/${options.branch}.lock`));
+  if (options.branch) {
+    // git's own note of where a linked worktree's shared folder is.
+    const note = join(gitDir, 'commondir');
+    const common = existsSync(note) ? resolve(gitDir, readFileSync(note, 'utf8').replace(/\n$/, '')) : gitDir;
+    locks.push(join(common, `refs/heads/${options.branch}.lock`));
+  }
   for (const lock of locks) await clear(lock, tree, options.ours);
 }
 

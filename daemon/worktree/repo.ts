@@ -24,16 +24,23 @@ export async function inspect(dir: string): Promise<Inspected> {
   if (!existsSync(dir) || !mayHoldRepo(realpathSync(dir))) return NONE;
   const repo = git(dir);
   const args = ['rev-parse', '--is-bare-repository'];
-  const bare = await repo.attempt(args);
-  if (bare.code !== 0) {
-    if (bare.stderr.includes('not a git repository')) return NONE;
-    throw failure(dir, args, bare);
+  // All in one process; where it fails at the last (a bare repository has no tree) or a path holds a line end, one by one.
+  const all = await repo.ask([...args, '--path-format=absolute', '--git-common-dir', '--show-toplevel']);
+  const lines = all?.split('\n') ?? [];
+  let [bare, commonDir = null, root = null]: (string | null | undefined)[] = lines;
+  if (lines.length !== 3) {
+    const told = await repo.attempt(args);
+    if (told.code !== 0) {
+      if (told.stderr.includes('not a git repository')) return NONE;
+      throw failure(dir, args, told);
+    }
+    bare = told.stdout.trim();
+    commonDir = await repo.ask(['rev-parse', '--path-format=absolute', '--git-common-dir']);
+    if (commonDir === null) return NONE;
+    root = bare === 'true' ? commonDir : await repo.ask(['rev-parse', '--show-toplevel']);
   }
-  const commonDir = await repo.ask(['rev-parse', '--path-format=absolute', '--git-common-dir']);
-  if (commonDir === null) return NONE;
-  const isBare = bare.stdout.trim() === 'true';
-  const root = isBare ? commonDir : await repo.ask(['rev-parse', '--show-toplevel']);
-  if (!root) return NONE;
+  const isBare = bare === 'true';
+  if (!root || !commonDir) return NONE;
   return {
     kind: isBare ? 'bare' : 'normal',
     root: realpathSync(root),
@@ -126,7 +133,5 @@ export async function resolveBase(repo: Repo, base?: string): Promise<Base> {
 
 /** Whether a local branch of that name exists; false where there is no repository. */
 export async function branchExists(dir: string, branch: string): Promise<boolean> {
-  const repo = await inspect(dir);
-  if (repo.kind === 'none') return false;
-  return git(repo.root).test(['show-ref', '--verify', '-q', '--', `refs/heads/${branch}`]);
+  return existsSync(dir) && git(dir).test(['show-ref', '--verify', '-q', '--', `refs/heads/${branch}`]);
 }

@@ -81,8 +81,9 @@ export async function removeWorktree(options: {
       await forget(repo, worktree);
       return { salvage: null };
     }
-    if (!(await isWorktreeOf(repo, worktree)) && (await registered(repo, worktree))) await repair(repo, worktree);
-    if (!(await isWorktreeOf(repo, worktree)))
+    const whole = await isWorktreeOf(repo, worktree);
+    if (!whole && (await registered(repo, worktree))) await repair(repo, worktree);
+    if (!whole && !(await isWorktreeOf(repo, worktree)))
       throw stays('git_failed', `${worktree} is no worktree of ${repo.root}`, 'move its files away by hand');
     await clearLocks(worktree, { ours: true, branch });
     const inside = await submoduleWork(worktree);

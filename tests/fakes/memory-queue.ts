@@ -25,8 +25,8 @@ interface Kept {
 
 export class MemoryQueue implements QueuePort {
   readonly #tasks = new Map<string, Kept>();
-  /** Ids that were claimed once: the state in their bytes is the queue's own. */
-  readonly #ran = new Set<string>();
+  /** The last epoch of each id that was claimed: the state in its bytes is the queue's own from then on. */
+  readonly #epochs = new Map<string, number>();
   readonly #locks = new Map<string, Lock | 'unreadable'>();
   readonly #watchers = new Set<(hint: QueueHint) => void>();
 
@@ -47,15 +47,20 @@ export class MemoryQueue implements QueuePort {
       if (this.#locks.has(task.id) || accepts(task) !== null) continue;
       const at = now();
       const lock: Lock = {
-        ...{ version: 1, task: task.id, attempt: (task.state.runs ?? 0) + 1, epoch: (task.state.epoch ?? 0) + 1 },
+        ...{
+          version: 1,
+          task: task.id,
+          attempt: (task.state.runs ?? 0) + 1,
+          epoch: (this.#epochs.get(task.id) ?? 0) + 1,
+        },
         ...{ phase: 'prepare', owner, ...(worker ? { worker } : {}), agent: null },
         ...{ repo: null, worktree: null, branch: null, claimed_at: at, heartbeat_at: at },
       };
       const kept = this.#tasks.get(task.id)!;
-      this.#ran.add(task.id);
+      const foreign = !this.#epochs.has(task.id) && Object.keys(parseTask(kept.bytes).state).length > 0;
+      this.#epochs.set(task.id, lock.epoch);
       this.#locks.set(task.id, lock);
-      const state = { ...task.state, epoch: lock.epoch, created_at: task.created_at };
-      this.#place(task.id, { ...kept, bytes: withState(kept.bytes, state) }, 'claimed');
+      this.#place(task.id, foreign ? { ...kept, bytes: withState(kept.bytes, {}) } : kept, 'claimed');
       return { task: this.#read(task.id)!, lock: { ...lock } };
     }
     return null;
@@ -162,7 +167,7 @@ export class MemoryQueue implements QueuePort {
     return {
       ...{ id, title: titleOf({ spec, data, body, state, refusal, ...rest }) ?? id, queue: kept.queue },
       ...{ path: `memory:/${kept.queue}/${id}.md`, spec, data, body, refusal },
-      state: kept.queue !== 'incoming' || this.#ran.has(id) ? state : {},
+      state: kept.queue !== 'incoming' || this.#epochs.has(id) ? state : {},
       created_at: state.created_at ?? kept.submitted_at,
     };
   }

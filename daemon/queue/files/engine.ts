@@ -1,5 +1,5 @@
 // The queue as folders: the folder is the state, a rename the transition, and ENOENT a lost race.
-import { existsSync, mkdirSync, readdirSync, renameSync, statSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { now } from '../../clock.ts';
 import { errno, TowpathError } from '../../errors.ts';
@@ -99,13 +99,14 @@ export class FileQueue implements QueuePort {
       return null;
     }
     const state = this.#trusted(task);
+    const unsettled = this.#unsettled(task.id);
     const path = this.#workspace.lock(task.id);
     const at = now();
     const lock: Lock = {
       version: 1,
       task: task.id,
       attempt: (state.runs ?? 0) + 1,
-      epoch: (state.epoch ?? 0) + 1,
+      epoch: Math.max(state.epoch ?? 0, unsettled) + 1,
       phase: 'prepare',
       owner,
       ...(worker ? { worker } : {}),
@@ -122,30 +123,43 @@ export class FileQueue implements QueuePort {
       return null;
     }
     const to = join(this.#workspace.queue('claimed'), `${task.id}.md`);
-    const stamped: State = { ...state, epoch: lock.epoch, created_at: task.created_at };
     try {
       if (existsSync(to)) throw new TowpathError('wrong_state', `${to} exists`);
       // From here on the state in its file is ours, and counts when it comes back; what it brought along does not.
-      if (state.epoch === undefined) this.#setRunsAside(task.id);
+      if (state.epoch === undefined && unsettled === 0) this.#setRunsAside(task.id);
       mkdirSync(this.#workspace.runs(task.id), { recursive: true, mode: 0o700 });
+      writeFileSync(this.#mark(task.id), String(lock.epoch), { mode: 0o600 });
       this.#disk.move(from, to);
       // Whoever dropped it may not have synced what they wrote.
       this.#disk.sync(to);
-      this.#stamp(to, stamped);
+      if (state !== task.state && Object.keys(task.state).length > 0) this.#cleanse(to);
     } catch (thrown) {
       removeLock(path);
       if (errno(thrown) === 'ENOENT' || thrown instanceof TowpathError) return null;
       throw thrown;
     }
-    return { task: { ...task, state: stamped, queue: 'claimed', path: to }, lock };
+    return { task: { ...task, state, queue: 'claimed', path: to }, lock };
   }
 
-  /** The file carries the epoch of its claim wherever a person moves it, and no more the state that a copy of another task brought along. */
-  #stamp(path: string, state: State): void {
+  /** Beside a task's runs: the epoch of a claim that was not settled, since its file may be moved away by hand and tells nothing then. */
+  #mark(id: string): string {
+    return join(this.#workspace.runs(id), 'unsettled');
+  }
+
+  #unsettled(id: string): number {
     try {
-      this.#disk.replace(path, withState(readRegular(path), state));
+      return Number.parseInt(readFileSync(this.#mark(id), 'utf8'), 10) || 0;
     } catch {
-      // On a full disk it stays as it is: the lock has the epoch too.
+      return 0;
+    }
+  }
+
+  /** Takes out the state that a dropped file brought with it: a copy of a finished task begins anew. */
+  #cleanse(path: string): void {
+    try {
+      this.#disk.replace(path, withState(readRegular(path), {}));
+    } catch {
+      // On a full disk it stays in: not worth losing the claim over.
     }
   }
 
@@ -163,6 +177,7 @@ export class FileQueue implements QueuePort {
     }
     const task = this.#transfer(lock.task, 'claimed', to, { ...state, epoch: lock.epoch });
     removeLock(this.#workspace.lock(lock.task));
+    rmSync(this.#mark(lock.task), { force: true });
     return task;
   }
 
