@@ -1,5 +1,5 @@
 // What the daemon does beside the queue: health checks, the disk floor, polling for tasks, notices, heartbeats.
-import { statfsSync } from 'node:fs';
+import { statfsSync, writeFileSync } from 'node:fs';
 import type { Context } from './attempt/context.ts';
 import { now } from './clock.ts';
 import { messageOf } from './errors.ts';
@@ -102,7 +102,10 @@ export async function startBackground(ctx: Context, scheduler: Scheduler, ledger
       holds.setFault(name, { what: `${name}: ${messageOf(thrown)}`, since: now(), doing: 'tries again' });
     }
   };
-  const heartbeat = () => scheduler.heartbeat();
+  const heartbeat = () => {
+    writeFileSync(ctx.workspace.alive, '');
+    return scheduler.heartbeat();
+  };
   await guarded('health', health)();
   await guarded('disk', disk)();
   await guarded('budget', budget)();
@@ -118,6 +121,7 @@ export async function startBackground(ctx: Context, scheduler: Scheduler, ledger
     ready: true,
     close: async () => {
       for (const timer of timers) clearInterval(timer);
+      await guarded('heartbeat', heartbeat)();
       await Promise.allSettled(notices);
       unsubscribe();
     },

@@ -4,13 +4,13 @@ import { availableParallelism } from 'node:os';
 import { join, resolve } from 'node:path';
 import { LineCounter, parseDocument } from 'yaml';
 import { z } from 'zod';
-import type { AgentSettings } from './agents/port.ts';
 import { parseDuration } from './clock.ts';
 import { errno, TowpathError } from './errors.ts';
 import { SETTINGS, type Workspace } from './paths.ts';
+import type { Seniority } from './task/terms.ts';
 
 const duration = z
-  .string()
+  .string('write 30s, 10m or 2h')
   .transform((text, ctx) => {
     const ms = parseDuration(text);
     if (ms === undefined) ctx.addIssue({ code: 'custom', message: `"${text}" is no duration: write 30s, 10m or 2h` });
@@ -220,7 +220,7 @@ function readYaml(workspace: Workspace, origins: Map<string, string>): Record<st
   if (error)
     throw new TowpathError(
       'bad_settings',
-      `${SETTINGS} line ${error.linePos?.[0].line ?? '?'}: ${error.message.split('\n')[0]}`,
+      `${SETTINGS} line ${error.linePos?.[0].line ?? '?'}: ${error.message.split('\n')[0]!.replace(/:$/, '')}`,
       'mend the YAML',
     );
   const value: unknown = doc.toJS({ maxAliasCount: 100 }) ?? {};
@@ -241,6 +241,19 @@ function badSettings(error: z.ZodError, workspace: Workspace, origins: Map<strin
   const where = origins.get(key) ?? join(workspace.root, SETTINGS);
   const what = unknown.length ? `unknown key "${key}"` : `"${key}": ${issue.message}`;
   return new TowpathError('bad_settings', `${where}: ${what}`, 'see docs/settings.md');
+}
+
+/** Settings of one agent: `agents.<name>` in towpath.yaml, checked, with defaults. */
+export interface AgentSettings {
+  command?: string[];
+  args: string[];
+  /** Names to let through, or values to set. */
+  env: Record<string, string | true>;
+  models: Partial<Record<Seniority, string>>;
+  permissions: 'full' | 'edits' | 'read';
+  wrap: string[];
+  input: 'json' | 'prompt';
+  limits: 'on' | 'off';
 }
 
 /** The settings of one agent by name, with every default filled in. */

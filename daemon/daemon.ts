@@ -21,7 +21,7 @@ import { answer } from './requests.ts';
 import { Scheduler } from './scheduler.ts';
 import { QUEUES } from './task/terms.ts';
 import { Blocked } from './waiting/blocked.ts';
-import { noticeHandMoves } from './waiting/hand.ts';
+import { noticeHandMoves, sweepHandMoves } from './waiting/hand.ts';
 
 export interface DaemonOptions {
   workspace: Workspace;
@@ -131,8 +131,10 @@ export async function runDaemon(
     scheduler.nudge();
   });
   await agents.findAuto();
+  const lastAlive = statSync(workspace.alive, { throwIfNoEntry: false })?.mtimeMs ?? 0;
   const background = await startBackground(ctx, scheduler, ledger);
   for (const claim of await recover(ctx)) scheduler.take(claim);
+  await sweepHandMoves(ctx, scheduler, lastAlive);
   const scan = rescan();
   scheduler.nudge();
   const timers = [
@@ -168,6 +170,7 @@ export async function runDaemon(
   await background.close();
   await unwatch();
   server.close();
+  if (options.drain) tellWhoWaits(ctx, scheduler);
   const counts = await queue.counts();
   events.emit('daemon_stopped', { reason: options.drain ? 'drained' : 'stopped' });
   ledger.flush();
@@ -191,4 +194,15 @@ function makeFolders(workspace: Workspace): void {
       `the folders below ${workspace.queues} are on different filesystems`,
       'put them on one: a transition is a rename',
     );
+}
+
+/** A drained daemon says why anything is left. */
+function tellWhoWaits({ queue, events }: Context, scheduler: Scheduler): void {
+  const left = queue.intake.inOrder();
+  for (const { id } of left.slice(0, 5))
+    events.emit('warning', {
+      task: id,
+      message: `still waits: ${scheduler.waits.get(id)?.reason ?? 'it came too late'}`,
+    });
+  if (left.length > 5) events.emit('warning', { message: `${left.length - 5} more tasks still wait` });
 }

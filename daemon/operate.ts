@@ -9,7 +9,8 @@ import { accept as acceptResult } from './gate/accept.ts';
 import { turnBack } from './gate/gate.ts';
 import { endTree } from './process/end.ts';
 import type { Settlement, Task } from './queue/port.ts';
-import type { Queue, StateChange } from './task/terms.ts';
+import { FRESH } from './task/state.ts';
+import type { Queue } from './task/terms.ts';
 
 /** Ends the running attempt of a task and waits until it is settled; false when this process runs none. */
 export type EndRunning = (id: string, why: 'cancel' | 'pause') => Promise<boolean>;
@@ -17,22 +18,6 @@ export type EndRunning = (id: string, why: 'cancel' | 'pause') => Promise<boolea
 export type Operator = Pick<Context, 'workspace' | 'settings' | 'queue' | 'events'> & { endRunning: EndRunning };
 
 const gone = undefined;
-/** State that a fresh start does without. */
-const FRESH: StateChange = {
-  attempts: 0,
-  spent_run: gone,
-  transients: gone,
-  crashes: gone,
-  not_before: gone,
-  waits_for: gone,
-  question: gone,
-  reason: gone,
-  last_error: gone,
-  last_tree: gone,
-  resolved: gone,
-  finished_at: gone,
-};
-
 async function find(op: Operator, id: string, ...queues: Queue[]): Promise<Task> {
   const task = await op.queue.get(id);
   if (!task) throw new TowpathError('task_not_found', `no task "${id}"`, 'see "towpath list"');
@@ -110,7 +95,7 @@ export async function resolve(op: Operator, id: string, decision: 'retry' | 'ski
   if (decision === 'abort')
     return move(op, task, 'failed', {
       outcome: 'cancelled',
-      reason: `${task.state.reason} (aborted by the operator)`,
+      reason: `${task.state.reason?.replace(/; decide with .*/, '')} (aborted by the operator)`,
       waits_for: gone,
       finished_at: now(),
     });
@@ -164,14 +149,14 @@ export async function pause(op: Operator, id: string): Promise<Task> {
       'start one, or cancel the task',
     );
   return move(op, task, 'blocked', {
-    reason: 'paused by the operator; "towpath resume" lets it go on',
+    reason: `paused by the operator; "towpath resume ${id}" lets it go on`,
     waits_for: 'paused',
   });
 }
 
 export async function resume(op: Operator, id: string): Promise<Task> {
   const task = await find(op, id, 'blocked');
-  if (task.state.waits_for !== 'paused')
+  if (task.state.waits_for !== 'paused' && task.state.queue === 'blocked')
     throw new TowpathError(
       'wrong_state',
       `"${id}" is not paused: ${task.state.reason ?? 'no reason given'}`,

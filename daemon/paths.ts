@@ -32,6 +32,10 @@ export class Workspace {
   get ledger(): string {
     return join(this.state, 'ledger.db');
   }
+  /** Touched while a daemon lives: its time is when the last one did. */
+  get alive(): string {
+    return join(this.state, 'alive');
+  }
   /** What happened, as JSON lines. */
   get log(): string {
     return join(this.state, 'daemon.log');

@@ -1,5 +1,8 @@
 // What an agent is to Towpath: how it is found, started, read and judged. One file per agent implements this.
+import type { AgentSettings } from '../config.ts';
 import type { Outcome, Seniority, Tokens } from '../task/terms.ts';
+
+export type { AgentSettings } from '../config.ts';
 
 /** What happened inside a run, one step at a time; `content` is text for people, the rest is for machines. */
 export type AgentEvent =
@@ -35,19 +38,6 @@ export interface AgentRequest {
   body: string;
   /** A private folder of this run, for files that the agent needs. */
   run_dir: string;
-}
-
-/** Settings of one agent: `agents.<name>` in towpath.yaml, checked, with defaults. */
-export interface AgentSettings {
-  command?: string[];
-  args: string[];
-  /** Names to let through, or values to set. */
-  env: Record<string, string | true>;
-  models: Partial<Record<Seniority, string>>;
-  permissions: 'full' | 'edits' | 'read';
-  wrap: string[];
-  input: 'json' | 'prompt';
-  limits: 'on' | 'off';
 }
 
 /** A program to start: an argv (never a shell string), the text for its stdin, and variables on top of the allowed ones. */

@@ -1,12 +1,14 @@
 // One run of an agent: starts it under the shim (or finds it again), reads its output, watches over it, judges its end.
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { TowpathError } from '../errors.ts';
 import { endTree } from '../process/end.ts';
 import { isAlive } from '../process/identity.ts';
 import { follow, tailOf } from '../process/lines.ts';
 import { startShim, waitForExit } from '../process/shim.ts';
 import type { Birth } from '../process/tree.ts';
 import type { AgentProcess } from '../queue/port.ts';
+import { findProgram } from './command.ts';
 import type { Agent, AgentEvent, AgentRequest, AgentSettings, RunEnd, Verdict } from './port.ts';
 import { type Health, Watchdog } from './watchdog.ts';
 
@@ -57,6 +59,13 @@ export async function runAgent(options: RunOptions): Promise<RunReport> {
   if (!process) {
     mkdirSync(dir, { recursive: true, mode: 0o700 });
     const launch = agent.launch(request, settings);
+    const program = launch.argv[0] ?? '';
+    if (!findProgram(program, options.env))
+      throw new TowpathError(
+        'agent',
+        `agent ${agent.name}: cannot start ${program}: not found, or not executable`,
+        `install it or set agents.${agent.name}.command, then "towpath retry ${request.task_id}"`,
+      );
     const stdin = join(dir, 'stdin');
     writeFileSync(stdin, launch.stdin, { mode: 0o600 });
     const env = { ...launch.env, ...options.env };

@@ -58,5 +58,5 @@ export const shell: Agent = {
     writeFileSync(script, announced.join('\n'), { mode: 0o600 });
     return { argv: [...settings.wrap, 'sh', '-e', script], stdin: '', env: {} };
   },
-  reader: () => new StreamReader(),
+  reader: () => new StreamReader(0),
 };

@@ -78,6 +78,13 @@ export function retryAt(after: string | number | undefined, at: string | number 
 }
 
 export class StreamReader implements Reader {
+  /** What a run costs that does not tell; null: nobody knows. */
+  readonly #untold: number | null;
+
+  constructor(untold: number | null = null) {
+    this.#untold = untold;
+  }
+
   #open = new Set<string>();
   #calls = 0;
   #error: Extract<z.output<typeof event>, { type: 'error' }> | null = null;
@@ -148,7 +155,7 @@ export class StreamReader implements Reader {
       output: result?.output || result?.content || this.#text.trim(),
       session: result?.session ?? null,
       model: null,
-      usage: usageOf(result?.usage),
+      usage: usageOf(result?.usage, this.#untold),
       artifacts: result?.artifacts ?? [],
       outputs: result?.outputs ?? {},
       question: null,
@@ -193,13 +200,13 @@ function parseJson(line: string): unknown {
   }
 }
 
-function usageOf(told: z.output<typeof usage> | undefined): Usage {
-  if (!told) return NO_USAGE;
+function usageOf(told: z.output<typeof usage> | undefined, untold: number | null): Usage {
+  if (!told) return { ...NO_USAGE, cost_usd: untold };
   return {
     input: told.input_tokens ?? 0,
     output: told.output_tokens ?? 0,
     cache_read: told.cache_read_tokens ?? 0,
     cache_write: told.cache_write_tokens ?? 0,
-    cost_usd: told.cost_usd ?? null,
+    cost_usd: told.cost_usd ?? untold,
   };
 }

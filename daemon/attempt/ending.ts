@@ -107,7 +107,7 @@ export function decide(state: State, run: number | null, ending: Ending, policy:
 /** What a run used, added to what the task used before. */
 export function addUsage(state: State, verdict: Verdict): Pick<State, 'tokens' | 'cost_usd'> {
   const { cost_usd, ...tokens } = verdict.usage;
-  if (cost_usd === null && Object.values(tokens).every((amount) => amount === 0)) return {};
+  if (!cost_usd && Object.values(tokens).every((amount) => amount === 0)) return {};
   const sum = { ...(state.tokens ?? { input: 0, output: 0, cache_read: 0, cache_write: 0 }) };
   for (const key of Object.keys(sum) as (keyof Tokens)[]) sum[key] += tokens[key];
   const cost = cost_usd === null ? state.cost_usd : Number(((state.cost_usd ?? 0) + cost_usd).toFixed(6));

@@ -50,7 +50,7 @@ export async function finish(
     cache_write,
     cost_usd,
   });
-  if (run.ended === 'aborted') return { ending: abortedBy(abort), measured };
+  if (run.ended === 'aborted') return { ending: abortedBy(abort, task.id), measured };
   // Nothing was tried: the agent no longer knows the session. The next run begins a new one.
   if (outcome === 'failed' && run.resumed && run.verdict.session === null && run.verdict.usage.output === 0)
     return {
@@ -72,7 +72,7 @@ export async function finish(
     // A closed agent holds its tasks until it opens, by its time or by hand: the task has no time of its own then.
     verdict: closed ? { ...run.verdict, retry_at: null } : run.verdict,
     from: 'agent',
-    ...(measured.tree ? { tree: measured.tree } : {}),
+    ...(measured.tree && measured.changed ? { tree: measured.tree } : {}),
   });
   return { ending, measured };
 }
@@ -146,9 +146,13 @@ function closeLimits(ctx: Context, plan: Plan, verdict: Verdict, outcome: Outcom
 }
 
 /** What the operator wanted who ended a run: `cancel`, `pause`, or `stop` of the daemon. */
-export function abortedBy(why: string | null): Ending {
+export function abortedBy(why: string | null, id: string): Ending {
   if (why === 'cancel') return failure('cancelled', 'cancelled by the operator');
   if (why === 'pause')
-    return { kind: 'hold', reason: 'paused by the operator; "towpath resume" lets it go on', waits_for: 'paused' };
+    return {
+      kind: 'hold',
+      reason: `paused by the operator; "towpath resume ${id}" lets it go on`,
+      waits_for: 'paused',
+    };
   return { kind: 'later', reason: 'put back: the daemon was stopped', delay_ms: 0 };
 }

@@ -20,7 +20,8 @@ export async function main(argv: readonly string[], version: string): Promise<nu
     .option('--debug', 'stack traces for errors')
     .helpCommand('help [command]', 'help for a command')
     .showHelpAfterError(false)
-    .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'towpath: ')) })
+    .showSuggestionAfterError(false)
+    .configureOutput({ outputError: usageError })
     .exitOverride();
 
   /** One command; its file is loaded only when it is called. */
@@ -33,7 +34,7 @@ export async function main(argv: readonly string[], version: string): Promise<nu
     const command = program.command(spec).description(description).allowExcessArguments(false);
     shape(command)
       .exitOverride()
-      .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'towpath: ')) })
+      .configureOutput({ outputError: usageError })
       .action(async (...given: unknown[]) => {
         const options = program.opts<Common>();
         const args = given.slice(0, -2);
@@ -152,6 +153,13 @@ export async function main(argv: readonly string[], version: string): Promise<nu
     console.error(argv.includes('--json') ? JSON.stringify({ error: { code, message: line } }) : `towpath: ${line}`);
     return thrown instanceof TowpathError ? thrown.exit : EXIT.failed;
   }
+}
+
+/** One line for a wrong call, or JSON where JSON was asked for. */
+function usageError(text: string, write: (text: string) => void): void {
+  const message = `${text.replace(/^error: /, '').trim()}: see "towpath help"`;
+  const json = process.argv.includes('--json');
+  write(json ? `${JSON.stringify({ error: { code: 'bad_usage', message } })}\n` : `towpath: ${message}\n`);
 }
 
 function whole(text: string): number {

@@ -109,8 +109,12 @@ export function misspelt(data: Record<string, unknown>): [string, string][] {
   });
 }
 
+const HINTS = { timeout: 'a duration such as 30s, 10m or 2h', not_before: 'an ISO date or a duration, in quotes' };
+
 function allowed(issue: z.core.$ZodIssue): string {
   if (issue.code === 'invalid_value') return `one of ${issue.values.join(', ')}`;
+  if (issue.code === 'invalid_type' && (issue.path[0] === 'timeout' || issue.path[0] === 'not_before'))
+    return HINTS[issue.path[0]];
   if (issue.code === 'invalid_type')
     return `write a ${issue.expected === 'array' ? 'list' : issue.expected === 'record' ? 'map' : issue.expected}`;
   if (issue.code === 'too_small') return issue.origin === 'number' ? 'a number above 0' : 'it is empty';

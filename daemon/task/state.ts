@@ -1,5 +1,6 @@
 // The `towpath:` key as it is read back: each member that does not fit is dropped, none can break the daemon.
 import { z } from 'zod';
+import { handMove } from './states.ts';
 import { OUTCOMES, QUEUES, type State, type StateChange } from './terms.ts';
 
 const tokens = z.object({ input: z.number(), output: z.number(), cache_read: z.number(), cache_write: z.number() });
@@ -56,4 +57,39 @@ export function readState(raw: unknown): State {
 export function mergeState(state: State, change: StateChange): State {
   const merged = Object.entries({ ...state, ...change }).filter(([, value]) => value !== undefined);
   return Object.fromEntries(merged) as State;
+}
+
+/** What a fresh start does without: attempts and all that led to them. Feedback, session and branch stay. */
+export const FRESH: StateChange = {
+  attempts: 0,
+  outcome: undefined,
+  reason: undefined,
+  spent_run: undefined,
+  transients: undefined,
+  crashes: undefined,
+  not_before: undefined,
+  waits_for: undefined,
+  question: undefined,
+  last_error: undefined,
+  last_tree: undefined,
+  resolved: undefined,
+  finished_at: undefined,
+};
+
+/** The state of a task that a person moved into incoming, as the command would have left it: retry, or reject. */
+export function movedIn(state: State): State {
+  const meant = handMove(state.queue, 'incoming');
+  if (meant === 'retry') return mergeState(state, FRESH);
+  if (meant !== 'reject') return state;
+  const feedback = {
+    from: 'human',
+    message: 'The result was sent back by hand, without a word.',
+    at: new Date().toISOString(),
+  };
+  return mergeState(state, {
+    outcome: 'rejected',
+    reason: undefined,
+    waits_for: undefined,
+    feedback: [...(state.feedback ?? []), { ...feedback, ...(state.runs ? { attempt: state.runs } : {}) }],
+  });
 }

@@ -5,7 +5,7 @@ import type { Context } from '../attempt/context.ts';
 import { now } from '../clock.ts';
 import { messageOf } from '../errors.ts';
 import { land } from '../gate/accept.ts';
-import { isTaskName, readTask, stemOf } from '../queue/files/read.ts';
+import { isTaskName, readTask, statOf, stemOf, taskNames } from '../queue/files/read.ts';
 import { handMove } from '../task/states.ts';
 import type { Queue } from '../task/terms.ts';
 
@@ -40,7 +40,7 @@ export async function noticeHandMoves(ctx: Context, runner: Runner, queue: Queue
         : meant === 'cancel'
           ? { outcome: 'cancelled' as const, reason: 'moved to failed/ by hand', finished_at: now() }
           : {
-              reason: 'moved to blocked/ by hand; "towpath resume" or a move to incoming/ lets it go on',
+              reason: `moved to blocked/ by hand; "towpath resume ${id}" or a move to incoming/ lets it go on`,
               waits_for: 'paused' as const,
             };
     const from = task.state.queue;
@@ -48,5 +48,22 @@ export async function noticeHandMoves(ctx: Context, runner: Runner, queue: Queue
     ctx.events.emit('transition', { task: id, from, to: queue, reason: 'moved by hand' });
   } catch (thrown) {
     ctx.events.emit('warning', { message: `${basename(name)} in ${queue}/: ${messageOf(thrown)}` });
+  }
+}
+
+/** Beyond this many files in done/, what was moved there while no daemon ran is found only when it is asked for. */
+const SWEEP_MAX = 20_000;
+
+/** Carries out what a person moved while no daemon ran; `since` is when the last one was alive, ms. */
+export async function sweepHandMoves(ctx: Context, runner: Runner, since: number): Promise<void> {
+  for (const queue of ['failed', 'blocked', 'done'] as const) {
+    const dir = ctx.workspace.queue(queue);
+    const names = taskNames(dir);
+    if (names.length > SWEEP_MAX) continue;
+    for (const name of names) {
+      const stat = statOf(join(dir, name));
+      // A rename changes ctime; the margin covers clocks that are read coarsely.
+      if (stat && Number(stat.ctimeMs) > since - 1000) await noticeHandMoves(ctx, runner, queue, name);
+    }
   }
 }

@@ -29,7 +29,12 @@ export function waitReason(task: Task, scene: Scene, now = Date.now()): Wait | n
   const { settings, jobs, agent, role, repo } = scene;
   if (scene.hold) return { reason: scene.hold, until: 'never' };
   const after = startOf(task);
-  if (after > now) return { reason: `not before ${new Date(after).toISOString()}`, until: after };
+  if (after > now) {
+    const { outcome, reason } = task.state;
+    const because =
+      task.state.not_before && reason ? ` after ${outcome && outcome !== 'ok' ? `${outcome}: ` : ''}${reason}` : '';
+    return { reason: `not before ${new Date(after).toISOString()}${because}`, until: after };
+  }
   if (agent === 'auto' && scene.auto.name === null) return { reason: scene.auto.why, until: 'never' };
   const limit = scene.limits[agent];
   if (limit)

@@ -165,11 +165,18 @@ describe('command agents', () => {
     });
   });
 
-  it('a program that is not there is a clear failure', () => {
+  it('a program that is not there holds the task, and spends nothing', () => {
     const ws = workspace('#!/bin/sh\n', '', 0o644);
-    ws.drop('t', task('max_attempts: 1\n'));
+    ws.drop('t', task());
     ws.drain();
-    expect(ws.show('t').reason).toMatch(/not an executable file/);
+    expect(ws.show('t')).toMatchObject({
+      queue: 'blocked',
+      attempts: 0,
+      reason: expect.stringMatching(/cannot start .*bot: not found, or not executable/),
+    });
+    ws.file('bot', '#!/bin/sh\n', 0o755);
+    ws.run(['retry', 't']);
+    expect(ws.drain().code).toBe(0);
   });
 
   it('a wild stream is read in bounded memory', () => {

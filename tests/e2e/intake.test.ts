@@ -38,8 +38,9 @@ describe('dropped files', () => {
     writeFileSync(`${dir}/edited.md`, any('echo first'));
     const slow = openSync(`${dir}/slow.md`, 'w');
     writeSync(slow, any('echo half').slice(0, 30));
-    await ws.reaches('renamed', 'done', 8000);
+    await sleep(200);
     writeFileSync(`${dir}/edited.md`, any('echo second'));
+    await ws.reaches('renamed', 'done', 8000);
     await sleep(3500);
     // Quiet for long, and still open for writing by us: not whole.
     expect(ws.where('slow')).toBe('incoming');
@@ -165,6 +166,31 @@ describe('files moved by hand', () => {
     mv('c', 'claimed', 'failed');
     await until(() => !existsSync(ws.path('queues/claimed/c.lock.json')), 'c is ended', 10_000);
     expect(ws.where('c')).toBe('failed');
+  });
+
+  it('also while no daemon runs: accept, reject, retry, cancel', () => {
+    const ws = workspace('agent: shell\nreview: human\nretry: {initial: 100ms}\n');
+    const mv = (id: string, from: string, to: string) =>
+      renameSync(ws.path('queues', from, `${id}.md`), ws.path('queues', to, `${id}.md`));
+    ws.drop('minor', shellTask('echo m > m', 'complexity: minor\n'));
+    ws.drop('again', shellTask('echo $TOWPATH_ATTEMPT >> n'));
+    ws.drop('fails', shellTask('echo no >&2; exit 1', 'max_attempts: 1\n'));
+    ws.drop('stop', shellTask('echo s > s'));
+    ws.drain();
+    mv('minor', 'provisional', 'done');
+    mv('again', 'provisional', 'incoming');
+    mv('fails', 'failed', 'incoming');
+    mv('stop', 'provisional', 'failed');
+    ws.drain();
+    expect(ws.show('minor')).toMatchObject({ queue: 'done', outcome: 'ok', reason: null });
+    expect(ws.git('show', 'main:m')).toBe('m\n');
+    expect(ws.show('again')).toMatchObject({ queue: 'provisional', attempts: 2, feedback: [{ from: 'human' }] });
+    expect(ws.show('fails')).toMatchObject({ queue: 'failed', attempts: 1, feedback: [{}, {}] });
+    expect(ws.show('stop')).toMatchObject({
+      queue: 'failed',
+      outcome: 'cancelled',
+      reason: 'moved to failed/ by hand',
+    });
   });
 
   it('a task that is removed while its agent runs is not brought back', async () => {

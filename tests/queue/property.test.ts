@@ -100,7 +100,7 @@ it('no operation by hand, by command or by the daemon loses a task, doubles it, 
             const id = pickId(one.pick);
             const op = { workspace, settings, queue, events, endRunning: async () => false };
             await tolerated(() =>
-              one.op === 'reject' ? operate.reject(op, id, 'no') : operate[one.verb as 'retry'](op, id),
+              one.op === 'reject' ? operate.reject(op, id, 'no') : operate.PLAIN_VERBS[one.verb as 'retry'](op, id),
             );
           } else if (one.op === 'scan') await queue.intake.scan();
           else if (one.op === 'restart') {

@@ -195,5 +195,5 @@ describe('writing `towpath:`', () => {
 
 /** The text without the lines of the `towpath:` block. */
 function withoutOurs(text: string): string {
-  return text.replace(/^towpath:.*\r?\n([ \t]+\S.*\r?\n)*/m, '');
+  return text.replace(/^towpath:[^\n]*\n([ \t]+\S[^\n]*\n)*/m, '');
 }

@@ -55,7 +55,8 @@ function partsOf({ event, data }: Fact): Part[] {
       const to = text('to');
       const tone = (QUEUES as readonly string[]).includes(to) ? queueTone(to as Queue) : 'calm';
       const why = [text('outcome'), text('reason')].filter((word) => word && word !== 'ok').join(': ');
-      return [`${text('from') || 'new'} → `, [`tone:${tone}`, to], ...aside(why)];
+      const from = text('from') === to ? '' : `${text('from') || 'new'} → `;
+      return [from, [`tone:${tone}`, to], ...aside(why)];
     }
     case 'attempt_started': {
       const who = [text('agent'), text('model')].filter(Boolean).join(' ');

@@ -6,7 +6,7 @@ import { errno, TowpathError } from '../../errors.ts';
 import type { Workspace } from '../../paths.ts';
 import { parseTask, withState } from '../../task/file.ts';
 import { idProblem } from '../../task/schema.ts';
-import { mergeState } from '../../task/state.ts';
+import { mergeState, movedIn } from '../../task/state.ts';
 import { QUEUES, type Queue, type State } from '../../task/terms.ts';
 import type {
   Claim,
@@ -22,7 +22,7 @@ import type {
 import { Durable, freeName, freePath } from './durable.ts';
 import { Intake, type Waiting } from './intake.ts';
 import { publishLock, readLock, removeLock, renewLock, rewriteLock } from './lock.ts';
-import { isTaskName, readRegular, readTask, stemOf, taskNames } from './read.ts';
+import { isTaskName, readRegular, readTask, statOf, stemOf, taskNames } from './read.ts';
 import { watchQueues } from './watcher.ts';
 
 /** `refuse` is told of each file that was moved to failed/ unread by any agent. */
@@ -100,13 +100,14 @@ export class FileQueue implements QueuePort {
     }
     const state = this.#trusted(task);
     const unsettled = this.#unsettled(task.id);
+    const sameFile = unsettled.file === fileOf(from);
     const path = this.#workspace.lock(task.id);
     const at = now();
     const lock: Lock = {
       version: 1,
       task: task.id,
       attempt: (state.runs ?? 0) + 1,
-      epoch: Math.max(state.epoch ?? 0, unsettled) + 1,
+      epoch: Math.max(state.epoch ?? 0, unsettled.epoch) + 1,
       phase: 'prepare',
       owner,
       ...(worker ? { worker } : {}),
@@ -126,13 +127,13 @@ export class FileQueue implements QueuePort {
     try {
       if (existsSync(to)) throw new TowpathError('wrong_state', `${to} exists`);
       // From here on the state in its file is ours, and counts when it comes back; what it brought along does not.
-      if (state.epoch === undefined && unsettled === 0) this.#setRunsAside(task.id);
+      if (state.epoch === undefined && !sameFile) this.#setRunsAside(task.id);
       mkdirSync(this.#workspace.runs(task.id), { recursive: true, mode: 0o700 });
-      writeFileSync(this.#mark(task.id), String(lock.epoch), { mode: 0o600 });
       this.#disk.move(from, to);
       // Whoever dropped it may not have synced what they wrote.
       this.#disk.sync(to);
-      if (state !== task.state && Object.keys(task.state).length > 0) this.#cleanse(to);
+      if (state !== task.state) this.#writeDown(to, state);
+      this.#remember(lock);
     } catch (thrown) {
       removeLock(path);
       if (errno(thrown) === 'ENOENT' || thrown instanceof TowpathError) return null;
@@ -141,25 +142,35 @@ export class FileQueue implements QueuePort {
     return { task: { ...task, state, queue: 'claimed', path: to }, lock };
   }
 
-  /** Beside a task's runs: the epoch of a claim that was not settled, since its file may be moved away by hand and tells nothing then. */
+  /** Beside a task's runs: the epoch of a claim that was not settled, and its file. A person may move that away, and it tells nothing then. */
   #mark(id: string): string {
     return join(this.#workspace.runs(id), 'unsettled');
   }
 
-  #unsettled(id: string): number {
+  #remember({ task, epoch }: Lock): void {
+    const file = fileOf(join(this.#workspace.queue('claimed'), `${task}.md`));
     try {
-      return Number.parseInt(readFileSync(this.#mark(id), 'utf8'), 10) || 0;
+      writeFileSync(this.#mark(task), `${epoch} ${file}`, { mode: 0o600 });
     } catch {
-      return 0;
+      // Only a file that is moved by hand needs it.
     }
   }
 
-  /** Takes out the state that a dropped file brought with it: a copy of a finished task begins anew. */
-  #cleanse(path: string): void {
+  #unsettled(id: string): { epoch: number; file: string } {
     try {
-      this.#disk.replace(path, withState(readRegular(path), {}));
+      const [epoch, file] = readFileSync(this.#mark(id), 'utf8').split(' ');
+      return { epoch: Number(epoch) || 0, file: file ?? '' };
     } catch {
-      // On a full disk it stays in: not worth losing the claim over.
+      return { epoch: 0, file: '' };
+    }
+  }
+
+  /** What the state is by what a person did (a copy begins anew, a move means a command) is written once the file is ours. */
+  #writeDown(path: string, state: State): void {
+    try {
+      this.#disk.replace(path, withState(readRegular(path), state));
+    } catch {
+      // On a full disk the old state stays in: not worth losing the claim over.
     }
   }
 
@@ -186,7 +197,9 @@ export class FileQueue implements QueuePort {
     if (!task) throw new TowpathError('task_not_found', `no task "${id}"`, 'see "towpath list"');
     if (![from].flat().includes(task.queue))
       throw new TowpathError('wrong_state', `"${id}" is in ${task.queue}/, not in ${[from].flat().join('/ or ')}/`);
-    return this.#transfer(id, task.queue, to, state, basename(task.path));
+    // A claim that is ended so must leave its epoch behind as well.
+    const epoch = task.queue === 'claimed' ? this.#unsettled(id).epoch || undefined : undefined;
+    return this.#transfer(id, task.queue, to, epoch ? { epoch, ...state } : state, basename(task.path));
   }
 
   /** Leaving incoming the file is moved and then edited, else edited and then moved: never is a file edited where it may be claimed. */
@@ -242,7 +255,9 @@ export class FileQueue implements QueuePort {
 
   /** In incoming, state counts only where Towpath has run the task before: a dropped file must not bring its own. */
   #trusted(task: Task): State {
-    return task.queue !== 'incoming' || existsSync(this.#workspace.runs(task.id)) ? task.state : {};
+    if (task.queue !== 'incoming') return task.state;
+    if (existsSync(this.#workspace.runs(task.id))) return movedIn(task.state);
+    return Object.keys(task.state).length === 0 ? task.state : {};
   }
 
   #admit(task: Task, name: string): Task | null {
@@ -315,6 +330,7 @@ export class FileQueue implements QueuePort {
       heartbeat_at: at,
     };
     rewriteLock(this.#disk, this.#workspace.lock(task.id), adopted);
+    this.#remember(adopted);
     return { task, lock: adopted };
   }
 
@@ -381,6 +397,12 @@ export class FileQueue implements QueuePort {
   #assertOurs(lock: Lock): void {
     if (!this.#isOurs(lock)) throw lost(lock);
   }
+}
+
+/** By what a file is known again under another name. */
+function fileOf(path: string): string {
+  const stat = statOf(path);
+  return stat ? `${stat.ino}.${stat.birthtimeNs}` : 'none';
 }
 
 const lost = ({ task, epoch }: Lock): TowpathError =>

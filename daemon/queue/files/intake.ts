@@ -15,6 +15,8 @@ interface Unsettled {
 
 /** Files looked at in one slice; between slices other work goes on. */
 const SLICE_MS = 15;
+/** How long a look at who has files open for writing is good for, ms. */
+const OPEN_MS = 200;
 
 export class Intake {
   readonly #dir: string;
@@ -26,6 +28,7 @@ export class Intake {
   /** Names that were handed over by a program that had finished writing. */
   readonly #whole = new Set<string>();
   #order: Waiting[] | null = null;
+  #open = { paths: new Set<string>(), at: 0 };
 
   /** `admit` gives a fresh file its final id and state, or takes it out of incoming (refused) and returns null. */
   constructor(dir: string, admit: (task: Task, name: string) => Task | null) {
@@ -109,9 +112,15 @@ export class Intake {
     }
   }
 
+  /** Who writes what: looking costs a walk through all processes, so one look serves all files of a moment. */
+  #openForWriting(): Set<string> {
+    if (Date.now() - this.#open.at > OPEN_MS) this.#open = { paths: openForWriting(this.#dir), at: Date.now() };
+    return this.#open.paths;
+  }
+
   #hasSettled(name: string, now: string, longQuiet: boolean): boolean {
     const seen = this.#unsettled.get(name);
-    if (longQuiet && !openForWriting(this.#dir).has(join(this.#dir, name))) return true;
+    if (longQuiet && !this.#openForWriting().has(join(this.#dir, name))) return true;
     if (!seen || seen.signature !== now) {
       this.#unsettled.set(name, { signature: now, since: Date.now() });
       return false;
