@@ -15,6 +15,8 @@ export type Limit = z.output<typeof entry>;
 
 /** A limit without a reset time is tried again after this long, ms. */
 export const UNKNOWN_RESET_MS = 15 * 60_000;
+/** A limit whose reset time has passed already, by our clock, holds for this long, ms. */
+export const PAST_RESET_MS = 60_000;
 
 export class Limits {
   readonly #path: string;

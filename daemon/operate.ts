@@ -133,6 +133,7 @@ async function release(op: Operator, task: Task): Promise<Task> {
     outcome: 'cancelled',
     reason: 'cancelled by the operator',
     finished_at: now(),
+    ...(lock ? { epoch: lock.epoch } : {}),
   });
   op.queue.dropLock(task.id);
   return moved;

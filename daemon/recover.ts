@@ -7,13 +7,14 @@ import type { Claim } from './queue/port.ts';
 /** Claims to go on with. What is held by somebody else stays as it is, and is told. */
 export async function recover(ctx: Context): Promise<Claim[]> {
   const claims: Claim[] = [];
-  for (const { task, lock } of await ctx.queue.recover()) {
+  for (const { id, task, lock } of await ctx.queue.recover()) {
     if (!task) {
       // The task went on before its lock was removed, or a person took the file away: its agent, if any, has no task.
-      if (lock !== null && lock !== 'unreadable') {
-        if (lock.agent) await endTree({ root: lock.agent, marker: lock.task });
-        ctx.queue.dropLock(lock.task);
-      }
+      await endTree({
+        ...(lock !== null && lock !== 'unreadable' && lock.agent ? { root: lock.agent } : {}),
+        marker: id,
+      });
+      ctx.queue.dropLock(id);
       continue;
     }
     if (lock !== null && lock !== 'unreadable' && lock.owner.host !== ctx.self.host) {

@@ -1,7 +1,7 @@
 // The third phase: the agent's work is committed and measured, the hooks after it run, and the run gets its outcome.
 import type { Verdict } from '../agents/port.ts';
 import { now } from '../clock.ts';
-import { UNKNOWN_RESET_MS } from '../limits.ts';
+import { PAST_RESET_MS, UNKNOWN_RESET_MS } from '../limits.ts';
 import type { Lock, Task } from '../queue/port.ts';
 import type { Outcome } from '../task/terms.ts';
 import { changes, commitAll } from '../worktree/commit.ts';
@@ -136,7 +136,9 @@ function closeLimits(ctx: Context, plan: Plan, verdict: Verdict, outcome: Outcom
   if (plan.chosen.settings.limits === 'off') return false;
   const agent = plan.chosen.agent.name;
   if (outcome === 'rate_limited') {
-    const until = verdict.retry_at ?? new Date(Date.now() + UNKNOWN_RESET_MS).toISOString();
+    // A reset that is past by our clock would start the agent again at once, and again.
+    const told = verdict.retry_at ? Date.parse(verdict.retry_at) : Date.now() + UNKNOWN_RESET_MS;
+    const until = new Date(told > Date.now() ? told : Date.now() + PAST_RESET_MS).toISOString();
     ctx.limits.close(agent, { until, reason, since: now() });
     return true;
   }

@@ -54,6 +54,7 @@ export interface Claim {
 
 /** A claim found at the start: what to do with it depends on who is alive. `lock` is null when it is missing, `unreadable` when it cannot be read. */
 export interface Leftover {
+  id: string;
   task: Task | null;
   lock: Lock | null | 'unreadable';
 }

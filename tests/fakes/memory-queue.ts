@@ -90,6 +90,7 @@ export class MemoryQueue implements QueuePort {
   async recover(): Promise<Leftover[]> {
     const claimed = [...this.#tasks].flatMap(([id, { queue }]) => (queue === 'claimed' ? [id] : []));
     return [...new Set([...claimed, ...this.#locks.keys()])].map((id) => ({
+      id,
       task: claimed.includes(id) ? this.#read(id) : null,
       lock: this.#locks.get(id) ?? null,
     }));

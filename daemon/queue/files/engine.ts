@@ -1,12 +1,12 @@
 // The queue as folders: the folder is the state, a rename the transition, and ENOENT a lost race.
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, renameSync, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { now } from '../../clock.ts';
 import { errno, TowpathError } from '../../errors.ts';
 import type { Workspace } from '../../paths.ts';
 import { parseTask, withState } from '../../task/file.ts';
 import { idProblem } from '../../task/schema.ts';
-import { mergeState, movedIn } from '../../task/state.ts';
+import { mergeState } from '../../task/state.ts';
 import { QUEUES, type Queue, type State } from '../../task/terms.ts';
 import type {
   Claim,
@@ -19,10 +19,13 @@ import type {
   Submission,
   Task,
 } from '../port.ts';
+import { admission } from './admit.ts';
 import { Durable, freeName, freePath } from './durable.ts';
 import { Intake, type Waiting } from './intake.ts';
-import { publishLock, readLock, removeLock, renewLock, rewriteLock } from './lock.ts';
-import { isTaskName, readRegular, readTask, statOf, stemOf, taskNames } from './read.ts';
+import { newLock, publishLock, readLock, removeLock, renewLock, rewriteLock } from './lock.ts';
+import { Lookup } from './lookup.ts';
+import { isTaskName, readRegular, readTask, stemOf, taskNames } from './read.ts';
+import { fileOf, Records } from './records.ts';
 import { watchQueues } from './watcher.ts';
 
 /** `refuse` is told of each file that was moved to failed/ unread by any agent. */
@@ -37,6 +40,8 @@ export class FileQueue implements QueuePort {
   readonly intake: Intake;
   readonly #workspace: Workspace;
   readonly #disk: Durable;
+  readonly #records: Records;
+  readonly #lookup: Lookup;
   readonly #options: FileQueueOptions;
   /** Names in incoming whose lock was there when they were to be claimed. */
   readonly #held = new Set<string>();
@@ -45,7 +50,9 @@ export class FileQueue implements QueuePort {
     this.#workspace = workspace;
     this.#options = options;
     this.#disk = new Durable(options.durability);
+    this.#records = new Records(workspace);
     this.intake = new Intake(workspace.queue('incoming'), (task, name) => this.#admit(task, name));
+    this.#lookup = new Lookup(workspace, this.intake, this.#records);
   }
 
   async submit({ content, name }: Submission): Promise<string> {
@@ -98,26 +105,15 @@ export class FileQueue implements QueuePort {
       this.intake.look(waiting.name);
       return null;
     }
-    const state = this.#trusted(task);
-    const unsettled = this.#unsettled(task.id);
-    const sameFile = unsettled.file === fileOf(from);
+    const state = this.#records.trusted(task);
+    const unsettled = this.#records.unsettled(task.id);
+    const fresh = state.epoch === undefined && unsettled.file !== fileOf(from);
     const path = this.#workspace.lock(task.id);
-    const at = now();
-    const lock: Lock = {
-      version: 1,
-      task: task.id,
-      attempt: (state.runs ?? 0) + 1,
+    const lock = newLock(task.id, owner, {
+      attempt: fresh ? 1 : this.#records.nextRun(task.id, state),
       epoch: Math.max(state.epoch ?? 0, unsettled.epoch) + 1,
-      phase: 'prepare',
-      owner,
-      ...(worker ? { worker } : {}),
-      agent: null,
-      repo: null,
-      worktree: null,
-      branch: null,
-      claimed_at: at,
-      heartbeat_at: at,
-    };
+      worker,
+    });
     if (!publishLock(this.#disk, path, lock)) {
       // Somebody has it, perhaps a run that is just being ended because a person moved the file back: looked at again next time.
       this.#held.add(waiting.name);
@@ -127,42 +123,18 @@ export class FileQueue implements QueuePort {
     try {
       if (existsSync(to)) throw new TowpathError('wrong_state', `${to} exists`);
       // From here on the state in its file is ours, and counts when it comes back; what it brought along does not.
-      if (state.epoch === undefined && !sameFile) this.#setRunsAside(task.id);
-      mkdirSync(this.#workspace.runs(task.id), { recursive: true, mode: 0o700 });
+      this.#records.begin(task.id, fresh);
       this.#disk.move(from, to);
       // Whoever dropped it may not have synced what they wrote.
       this.#disk.sync(to);
       if (state !== task.state) this.#writeDown(to, state);
-      this.#remember(lock);
+      this.#records.remember(lock);
     } catch (thrown) {
       removeLock(path);
       if (errno(thrown) === 'ENOENT' || thrown instanceof TowpathError) return null;
       throw thrown;
     }
     return { task: { ...task, state, queue: 'claimed', path: to }, lock };
-  }
-
-  /** Beside a task's runs: the epoch of a claim that was not settled, and its file. A person may move that away, and it tells nothing then. */
-  #mark(id: string): string {
-    return join(this.#workspace.runs(id), 'unsettled');
-  }
-
-  #remember({ task, epoch }: Lock): void {
-    const file = fileOf(join(this.#workspace.queue('claimed'), `${task}.md`));
-    try {
-      writeFileSync(this.#mark(task), `${epoch} ${file}`, { mode: 0o600 });
-    } catch {
-      // Only a file that is moved by hand needs it.
-    }
-  }
-
-  #unsettled(id: string): { epoch: number; file: string } {
-    try {
-      const [epoch, file] = readFileSync(this.#mark(id), 'utf8').split(' ');
-      return { epoch: Number(epoch) || 0, file: file ?? '' };
-    } catch {
-      return { epoch: 0, file: '' };
-    }
   }
 
   /** What the state is by what a person did (a copy begins anew, a move means a command) is written once the file is ours. */
@@ -188,7 +160,7 @@ export class FileQueue implements QueuePort {
     }
     const task = this.#transfer(lock.task, 'claimed', to, { ...state, epoch: lock.epoch });
     removeLock(this.#workspace.lock(lock.task));
-    rmSync(this.#mark(lock.task), { force: true });
+    this.#records.settled(lock.task);
     return task;
   }
 
@@ -198,7 +170,7 @@ export class FileQueue implements QueuePort {
     if (![from].flat().includes(task.queue))
       throw new TowpathError('wrong_state', `"${id}" is in ${task.queue}/, not in ${[from].flat().join('/ or ')}/`);
     // A claim that is ended so must leave its epoch behind as well.
-    const epoch = task.queue === 'claimed' ? this.#unsettled(id).epoch || undefined : undefined;
+    const epoch = task.queue === 'claimed' ? this.#records.unsettled(id).epoch || undefined : undefined;
     return this.#transfer(id, task.queue, to, epoch ? { epoch, ...state } : state, basename(task.path));
   }
 
@@ -232,7 +204,7 @@ export class FileQueue implements QueuePort {
     const task = readTask(dir, basename(path), queue);
     // A link is never written through, and a huge file is not copied for a line: their reason is what reading them says.
     if (!task || !stat?.isFile() || /symbolic link|larger than/.test(task.refusal ?? '')) return null;
-    const state: State = mergeState(this.#trusted(task), { ...change, queue, created_at: task.created_at });
+    const state: State = mergeState(this.#records.trusted(task), { ...change, queue, created_at: task.created_at });
     this.#disk.replace(path, withState(readRegular(path), state));
     if (syncDir) this.#disk.sync(dir);
     return { ...task, state };
@@ -244,50 +216,16 @@ export class FileQueue implements QueuePort {
     return target;
   }
 
-  /** A task that never ran has no runs: those that lie there are of an earlier task of that name, and must not pass for its own. */
-  #setRunsAside(id: string): void {
-    const runs = this.#workspace.runs(id);
-    if (!existsSync(runs)) return;
-    const aside = join(dirname(runs), '.earlier');
-    mkdirSync(aside, { recursive: true });
-    renameSync(runs, join(aside, `${id}-${Date.now()}`));
-  }
-
-  /** In incoming, state counts only where Towpath has run the task before: a dropped file must not bring its own. */
-  #trusted(task: Task): State {
-    if (task.queue !== 'incoming') return task.state;
-    if (existsSync(this.#workspace.runs(task.id))) return movedIn(task.state);
-    return Object.keys(task.state).length === 0 ? task.state : {};
-  }
-
   #admit(task: Task, name: string): Task | null {
-    const admitted = { ...task, state: this.#trusted(task) };
-    // A name is also taken when another waiting task, in a file of another name, has it as its id.
-    const taken = (candidate: string) =>
-      (candidate !== name && existsSync(join(this.#workspace.queue('incoming'), candidate))) ||
-      (this.intake.byId(stemOf(candidate))?.name ?? name) !== name ||
-      QUEUES.some((queue) => queue !== 'incoming' && existsSync(join(this.#workspace.queue(queue), candidate)));
-    const other = this.intake.byId(task.id);
-    if (!task.refusal && task.spec.id && (taken(`${task.id}.md`) || (other && other.name !== name))) {
-      const holder = QUEUES.find(
-        (queue) => queue !== 'incoming' && existsSync(join(this.#workspace.queue(queue), `${task.id}.md`)),
-      );
-      return this.#refuse(
-        admitted,
-        name,
-        `id: "${task.id}" is taken by a task in ${holder ?? 'incoming'}/: choose another`,
-      );
-    }
-    if (task.refusal) return this.#refuse(admitted, name, task.refusal);
-    if (!task.spec.id && (taken(name) || (other && other.name !== name))) {
-      const free = freeName(name, taken);
-      const path = join(dirname(task.path), free);
-      renameSync(task.path, path);
-      const renamed = readTask(dirname(path), free, 'incoming');
-      return renamed && this.#admit(renamed, free);
-    }
-    const reason = this.#options.vet?.(admitted);
-    return reason ? this.#refuse(admitted, name, reason) : admitted;
+    const admitted = { ...task, state: this.#records.trusted(task) };
+    const waiting = (id: string) => this.intake.byId(id)?.name;
+    const found = admission(admitted, name, this.#workspace, waiting, (one) => this.#options.vet?.(one) ?? null);
+    if (found.kind === 'refuse') return this.#refuse(admitted, name, found.reason);
+    if (found.kind === 'as_it_is') return admitted;
+    const path = join(dirname(task.path), found.name);
+    renameSync(task.path, path);
+    const renamed = readTask(dirname(path), found.name, 'incoming');
+    return renamed && this.#admit(renamed, found.name);
   }
 
   #refuse(task: Task, name: string, reason: string): null {
@@ -304,6 +242,7 @@ export class FileQueue implements QueuePort {
     const ids = new Set(taskNames(dir).map(stemOf));
     for (const name of readdirSync(dir)) if (name.endsWith('.lock.json')) ids.add(name.slice(0, -'.lock.json'.length));
     return [...ids].map((id) => ({
+      id,
       task: readTask(dir, `${id}.md`, 'claimed'),
       lock: readLock(this.#workspace.lock(id)),
     }));
@@ -311,26 +250,11 @@ export class FileQueue implements QueuePort {
 
   /** Takes over a claim whose owner is gone: the same lock with our name and the next epoch. */
   adopt(task: Task, lock: Lock | null, owner: Lock['owner']): Claim {
-    const at = now();
-    const base = lock ?? {
-      version: 1 as const,
-      task: task.id,
-      attempt: (task.state.runs ?? 0) + 1,
-      phase: 'prepare' as const,
-      agent: null,
-      repo: null,
-      worktree: null,
-      branch: null,
-      claimed_at: at,
-    };
-    const adopted: Lock = {
-      ...base,
-      owner,
-      epoch: Math.max(lock?.epoch ?? 0, task.state.epoch ?? 0) + 1,
-      heartbeat_at: at,
-    };
+    const epoch = Math.max(lock?.epoch ?? 0, task.state.epoch ?? 0) + 1;
+    const base = lock ?? newLock(task.id, owner, { attempt: (task.state.runs ?? 0) + 1, epoch });
+    const adopted: Lock = { ...base, owner, epoch, heartbeat_at: now() };
     rewriteLock(this.#disk, this.#workspace.lock(task.id), adopted);
-    this.#remember(adopted);
+    this.#records.remember(adopted);
     return { task, lock: adopted };
   }
 
@@ -342,44 +266,16 @@ export class FileQueue implements QueuePort {
     return readLock(this.#workspace.lock(id));
   }
 
-  async get(id: string): Promise<Task | null> {
-    if (id.includes('/') || id.includes('\0') || id === '' || id.startsWith('.')) return null;
-    for (const queue of ['claimed', 'provisional', 'blocked', 'failed', 'done'] as const) {
-      const task = readTask(this.#workspace.queue(queue), `${id}.md`, queue);
-      if (task) return task;
-    }
-    const dir = this.#workspace.queue('incoming');
-    const direct = readTask(dir, `${id}.md`, 'incoming');
-    if (direct?.id === id || direct?.refusal) return this.#shown(direct);
-    const known = this.intake.byId(id);
-    const there = known && readTask(dir, known.name, 'incoming');
-    if (there) return this.#shown(there);
-    for (const name of taskNames(dir)) {
-      const task = readTask(dir, name, 'incoming');
-      if (task?.id === id) return this.#shown(task);
-    }
-    return null;
+  get(id: string): Promise<Task | null> {
+    return Promise.resolve(this.#lookup.get(id));
   }
 
-  async list(queue?: Queue): Promise<Task[]> {
-    const tasks = (queue ? [queue] : QUEUES).flatMap((one) => {
-      const dir = this.#workspace.queue(one);
-      return taskNames(dir).flatMap((name) => readTask(dir, name, one) ?? []);
-    });
-    const rank = (task: Task) =>
-      `${QUEUES.indexOf(task.queue)}${task.queue === 'incoming' ? task.spec.priority : ''}${task.created_at}${task.id}`;
-    return tasks.map((task) => this.#shown(task)).sort((a, b) => (rank(a) < rank(b) ? -1 : 1));
+  list(queue?: Queue): Promise<Task[]> {
+    return Promise.resolve(this.#lookup.list(queue));
   }
 
-  #shown(task: Task): Task {
-    return { ...task, state: this.#trusted(task) };
-  }
-
-  async counts(): Promise<Record<Queue, number>> {
-    return Object.fromEntries(QUEUES.map((queue) => [queue, taskNames(this.#workspace.queue(queue)).length])) as Record<
-      Queue,
-      number
-    >;
+  counts(): Promise<Record<Queue, number>> {
+    return Promise.resolve(this.#lookup.counts());
   }
 
   watch(onHint: (hint: QueueHint) => void): Promise<() => Promise<void>> {
@@ -397,12 +293,6 @@ export class FileQueue implements QueuePort {
   #assertOurs(lock: Lock): void {
     if (!this.#isOurs(lock)) throw lost(lock);
   }
-}
-
-/** By what a file is known again under another name. */
-function fileOf(path: string): string {
-  const stat = statOf(path);
-  return stat ? `${stat.ino}.${stat.birthtimeNs}` : 'none';
 }
 
 const lost = ({ task, epoch }: Lock): TowpathError =>

@@ -1,6 +1,7 @@
 // The JSON lock beside a claimed task: published whole, read with distrust; an unreadable one is held, never free.
 import { readFileSync, rmSync } from 'node:fs';
 import { z } from 'zod';
+import { now } from '../../clock.ts';
 import { errno } from '../../errors.ts';
 import type { Lock } from '../port.ts';
 import type { Durable } from './durable.ts';
@@ -21,6 +22,28 @@ const schema = z.object({
   claimed_at: z.string(),
   heartbeat_at: z.string(),
 });
+
+/** A lock as it is at the claim. */
+export function newLock(
+  task: string,
+  owner: Lock['owner'],
+  { attempt, epoch, worker }: { attempt: number; epoch: number; worker?: string | undefined },
+): Lock {
+  const at = now();
+  const nothing = { agent: null, repo: null, worktree: null, branch: null };
+  return {
+    version: 1,
+    task,
+    attempt,
+    epoch,
+    phase: 'prepare',
+    owner,
+    ...(worker ? { worker } : {}),
+    ...nothing,
+    claimed_at: at,
+    heartbeat_at: at,
+  };
+}
 
 /** The lock at a path; null when there is none, `unreadable` when there is something else. */
 export function readLock(path: string): Lock | null | 'unreadable' {
