@@ -167,7 +167,7 @@ test('gate refuses unfinished work and large diffs, and leaves the rest alone', 
   commit('b.txt', 'x\n'.repeat(10));
   expect(await gate()).toMatchObject({ kind: 'block', reason: '12 lines changed, 5 are allowed: split the task' });
   commit('c.txt', '// TODO: the rest\n');
-  expect(await gate()).toMatchObject({ kind: 'block', reason: expect.stringContaining('c.txt: // TODO: the rest') });
+  expect(await gate()).toMatchObject({ kind: 'failed', reason: expect.stringContaining('c.txt: // TODO: the rest') });
   expect((await hook(where, 'gate', { payload: { task: TASK } })).verdict.kind).toBe('continue');
   const lost = await hook(where, 'gate', { payload: { task: { ...TASK, base: 'gone' }, worktree: where.root } });
   expect(lost.verdict).toMatchObject({
