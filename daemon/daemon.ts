@@ -1,14 +1,14 @@
 // Composition: settings → hold the workspace → recover → watch, tick, serve → drain.
-import { mkdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { readFileSync, rmSync, statSync } from 'node:fs';
 import { AgentRegistry } from './agents/registry.ts';
 import { serveControl, socketPath } from './api/control.ts';
 import type { Ask, Context } from './attempt/context.ts';
 import { vet } from './attempt/plan.ts';
 import { startBackground } from './background.ts';
 import { Board } from './board.ts';
-import { loadSettings } from './config.ts';
-import { TowpathError } from './errors.ts';
+import { loadSettings, worktreesDir } from './config.ts';
 import { Events } from './events.ts';
+import { makeFolders } from './folders.ts';
 import { holdWorkspace } from './hold.ts';
 import { openLedger } from './ledger/ledger.ts';
 import { Limits } from './limits.ts';
@@ -53,7 +53,7 @@ export async function runDaemon(
 ): Promise<boolean> {
   const { workspace } = options;
   const { settings } = loadSettings(workspace);
-  makeFolders(workspace);
+  makeFolders(workspace, worktreesDir(settings, workspace));
   const release = holdWorkspace(workspace);
   const events = new Events();
   options.onEvents?.(events);
@@ -180,20 +180,6 @@ export async function runDaemon(
   release();
   if (options.single) return scheduler.clean;
   return !options.drain || (counts.failed === 0 && counts.blocked === 0 && queue.intake.size === 0);
-}
-
-function makeFolders(workspace: Workspace): void {
-  const devices = QUEUES.map((queue) => {
-    mkdirSync(workspace.queue(queue), { recursive: true });
-    return statSync(workspace.queue(queue)).dev;
-  });
-  mkdirSync(workspace.state, { recursive: true, mode: 0o700 });
-  if (new Set(devices).size > 1)
-    throw new TowpathError(
-      'filesystem',
-      `the folders below ${workspace.queues} are on different filesystems`,
-      'put them on one: a transition is a rename',
-    );
 }
 
 /** A drained daemon says why anything is left. */

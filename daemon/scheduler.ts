@@ -32,6 +32,9 @@ export interface Job {
   done: Promise<void>;
 }
 
+/** After a fault of the machine the work is tried again so much later, ms. */
+const REENTER_MS = 5000;
+
 export class Scheduler {
   readonly jobs = new Map<string, Job>();
   /** Why waiting tasks wait, of the last round. */
@@ -43,6 +46,7 @@ export class Scheduler {
   stopping = false;
   /** No task that was taken here came to a bad end. */
   clean = true;
+  readonly #broken = new Set<string>();
   #taken = 0;
   #running = false;
   #again = false;
@@ -151,6 +155,7 @@ export class Scheduler {
       })
       .then((ended) => {
         if (!ended || ended.queue === 'failed' || ended.queue === 'blocked') this.clean = false;
+        if (!ended && claim) this.#reenter(task.id);
         this.jobs.delete(task.id);
         this.#blocked.changed('provisional');
         this.nudge();
@@ -166,6 +171,21 @@ export class Scheduler {
       claim,
       done,
     });
+  }
+
+  /** A claim whose work broke off for a fault of the machine (a full disk …) is entered again a little later. */
+  #reenter(id: string): void {
+    this.#broken.add(id);
+    setTimeout(() => {
+      this.#broken.delete(id);
+      const { queue, self } = this.#ctx;
+      void queue.get(id).then((task) => {
+        const lock = queue.lockOf(id);
+        if (task?.queue === 'claimed' && !this.jobs.has(id) && !this.stopping && lock !== 'unreadable')
+          this.take(queue.adopt(task, lock, self));
+        this.nudge();
+      });
+    }, REENTER_MS);
   }
 
   /** Why a waiting task does not run now, or null. */
@@ -236,7 +256,8 @@ export class Scheduler {
 
   /** Nothing runs, nothing is about to, and nothing ever will without a person. */
   get drained(): boolean {
-    if (this.jobs.size > 0 || this.#running || this.#again || this.#blocked.gatesWait) return false;
+    if (this.jobs.size > 0 || this.#broken.size > 0 || this.#running || this.#again || this.#blocked.gatesWait)
+      return false;
     if (this.#options.single && this.#taken > 0) return true;
     if (this.#ctx.queue.intake.unsettled > 0) return false;
     return this.#ctx.queue.intake.inOrder().every((task) => this.waits.get(task.id)?.until === 'never');

@@ -1,6 +1,7 @@
 // The first phase of an attempt: the place to work, the hooks before the work, the prompt. Each step may be entered again.
-import { existsSync } from 'node:fs';
+import { existsSync, realpathSync } from 'node:fs';
 import type { AgentRequest } from '../agents/port.ts';
+import { worktreesDir } from '../config.ts';
 import type { Lock, Task } from '../queue/port.ts';
 import type { Check } from '../task/terms.ts';
 import { GitProblem } from '../worktree/git.ts';
@@ -81,6 +82,9 @@ export async function prepare(
 
 export const checkText = (check: Check): string => (typeof check === 'string' ? check : check.join(' '));
 
+/** Git knows folders by their real paths. */
+const realPath = (path: string): string => (existsSync(path) ? realpathSync(path) : path);
+
 /** Whether the agent's earlier session is worth going on with. */
 function resumable(task: Task, plan: Plan): boolean {
   const { session, agent, outcome } = task.state;
@@ -149,7 +153,9 @@ async function openOwnTree(
   if (noGit) return writeWork(ctx.workspace, task.id, blank('folder', plan.repo, plan.repo, null));
   // An open tree that was not closed: the same attempt is entered again after a crash.
   if (known?.kind === 'tree' && known.open && !known.captured) return known;
-  const open = await openTree(plan.repo);
+  // The queues live on while the agent works: what happens in them is not its doing.
+  const { queues, state } = ctx.workspace;
+  const open = await openTree(plan.repo, [queues, state, worktreesDir(ctx.settings, ctx.workspace)].map(realPath));
   const work = {
     ...blank('tree', plan.repo, open.root, open.branch),
     base: open.head,

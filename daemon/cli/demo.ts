@@ -5,9 +5,9 @@ import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { EXIT, TowpathError } from '../errors.ts';
+import { makeFolders } from '../folders.ts';
 import { Workspace } from '../paths.ts';
 import { FileQueue } from '../queue/files/engine.ts';
-import { QUEUES } from '../task/terms.ts';
 import { git } from '../worktree/git.ts';
 import type { Common } from './common.ts';
 
@@ -112,11 +112,7 @@ async function makeProject(root: string): Promise<void> {
     writeFileSync(join(root, 'hooks', name), text);
     chmodSync(join(root, 'hooks', name), 0o755);
   }
-  for (const queue of QUEUES) mkdirSync(join(root, 'queues', queue), { recursive: true });
-  for (const name of ['queues', '.towpath', '.worktrees']) {
-    mkdirSync(join(root, name), { recursive: true });
-    writeFileSync(join(root, name, '.gitignore'), '*\n');
-  }
+  makeFolders(new Workspace(root), join(root, '.worktrees'));
   const repo = git(root);
   await repo.run(['init', '-q', '-b', 'main']);
   await repo.run(['add', '-A']);

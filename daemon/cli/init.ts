@@ -2,6 +2,7 @@
 import { copyFileSync, existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { makeFolders } from '../folders.ts';
 import { SETTINGS, Workspace } from '../paths.ts';
 import { SHIPPED_ROLES } from '../roles/role.ts';
 import { QUEUES } from '../task/terms.ts';
@@ -46,13 +47,7 @@ export async function init([dir]: [string | undefined], options: Common): Promis
   ] as const)
     for (const name of readdirSync(from))
       if (/\.(md|sample)$/.test(name)) file(join(to, name), (path) => copyFileSync(join(from, name), path));
-  mkdirSync(workspace.state, { recursive: true, mode: 0o700 });
-  // Each private folder keeps itself out of git, so that no file of the user's has to be changed.
-  for (const name of ['queues', '.towpath', '.worktrees']) {
-    mkdirSync(join(workspace.root, name), { recursive: true });
-    const path = join(workspace.root, name, '.gitignore');
-    if (!existsSync(path)) writeFileSync(path, '*\n');
-  }
+  makeFolders(workspace, join(workspace.root, '.worktrees'));
   const repo = await inspect(workspace.root);
   if (options.json) {
     console.log(JSON.stringify({ workspace: workspace.root, made, git: repo.kind }));

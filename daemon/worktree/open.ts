@@ -1,4 +1,5 @@
 // The user's own checked-out tree as it was before an agent came, and what has been done in it since.
+import { relative } from 'node:path';
 import { git, items } from './git.ts';
 import { embeddedRepos, stageAll } from './nested.ts';
 import { withIndex } from './objects.ts';
@@ -17,9 +18,9 @@ export interface OpenTree {
 
 /**
  * Opens the tree of a repository for work in place. Throws `not_a_repo`, `bare`, `detached`, `no_commit`, `dirty` (tracked
- * changes, or a merge, rebase … under way).
+ * changes, or a merge, rebase … under way). `apart` are folders (absolute) that are nobody's work, though git may not ignore them.
  */
-export async function openTree(dir: string): Promise<OpenTree> {
+export async function openTree(dir: string, apart: readonly string[] = []): Promise<OpenTree> {
   const { kind, root, head, branch } = await openRepo(dir);
   if (kind === 'bare')
     throw new GitProblem('bare', `${root} is a bare repository: it has no files to work on`, 'set complexity: major');
@@ -44,7 +45,13 @@ export async function openTree(dir: string): Promise<OpenTree> {
     '--ignore-submodules=all',
   ];
   const untracked = items(await git(root).run(args)).filter((line) => /^(\?\?|!!) /.test(line));
-  return { root, branch, head, untracked: untracked.map((line) => line.slice(3)) };
+  const folders = apart.map((path) => relative(root, path)).filter((path) => path !== '' && !path.startsWith('..'));
+  return {
+    root,
+    branch,
+    head,
+    untracked: [...untracked.map((line) => line.slice(3)), ...folders.map((path) => `${path}/`)],
+  };
 }
 
 /** Whether a path was there, untracked, when the tree was opened. */

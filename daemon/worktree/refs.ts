@@ -29,6 +29,8 @@ export function shaOf(repo: Git, ref: string): Promise<string | null> {
 
 /** Throws `bad_branch` unless git takes the name for a branch. */
 export async function checkBranch(root: string, branch: string): Promise<void> {
+  // The usual name needs no asking.
+  if (/^towpath\/[A-Za-z0-9][A-Za-z0-9_-]*$/.test(branch)) return;
   const fine = !branch.startsWith('-') && (await git(root).test(['check-ref-format', `refs/heads/${branch}`]));
   if (!fine) throw new GitProblem('bad_branch', `"${branch}" cannot be the name of a branch`, 'choose another task id');
 }

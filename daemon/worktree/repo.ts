@@ -1,6 +1,6 @@
 // What a folder is to git: which repository, which branch, which commit a task starts from.
-import { existsSync, realpathSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { existsSync, lstatSync, readFileSync, realpathSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
 import { failure, type Git, git, items } from './git.ts';
 import { GitProblem } from './problem.ts';
 
@@ -99,6 +99,13 @@ export async function operation(dir: string): Promise<Operation | null> {
 
 /** The private git folder of a tree: `.git`, or `.git/worktrees/<name>`. */
 export async function gitDirOf(dir: string): Promise<string> {
+  const link = join(dir, '.git');
+  // At the top of a linked worktree `.git` is a file that names it: no process is needed to read that.
+  if (lstatSync(link, { throwIfNoEntry: false })?.isFile()) {
+    const named = /^gitdir: ([^\n]+)\n?$/.exec(readFileSync(link, 'utf8'))?.[1];
+    const found = named && resolve(dir, named);
+    if (found && existsSync(join(found, 'HEAD'))) return realpathSync(found);
+  }
   return (await git(dir).run(['rev-parse', '--absolute-git-dir'])).replace(/\n$/, '');
 }
 

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { gitIn, makeRepo, shellTask, tempDir, workspaces } from '../helpers/workspace.ts';
@@ -130,5 +130,26 @@ describe('repositories', () => {
     ws.drain();
     expect(existsSync(ws.path('.worktrees/task-t'))).toBe(false);
     expect(ws.git('show', 'towpath/t:f')).toBe('work\n');
+  });
+});
+
+describe('a workspace in its own repository that git does not ignore', () => {
+  it('loses no task to the clean-up of a minor one', () => {
+    const ws = workspace('agent: shell\nconcurrency: 3\nretry: {initial: 100ms}\n');
+    rmSync(ws.path('queues/.gitignore'));
+    rmSync(ws.path('.towpath/.gitignore'));
+    ws.drop(
+      'minor',
+      shellTask(
+        'echo m > m; rm -f queues/.gitignore .towpath/.gitignore .worktrees/.gitignore; sleep 1.5',
+        'complexity: minor\n',
+      ),
+    );
+    for (const n of [1, 2, 3]) ws.drop(`major-${n}`, shellTask(`sleep 0.${n}; echo ${n} > f`));
+    expect(ws.drain().code).toBe(0);
+    for (const id of ['minor', 'major-1', 'major-2', 'major-3'])
+      expect(ws.show(id)).toMatchObject({ queue: 'done', attempts: 1 });
+    expect(ws.git('show', '--name-only', '--format=', 'HEAD').trim()).toBe('m');
+    expect(existsSync(ws.path('queues/provisional'))).toBe(true);
   });
 });

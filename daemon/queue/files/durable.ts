@@ -5,6 +5,7 @@ import {
   fstatSync,
   fsyncSync,
   linkSync,
+  mkdirSync,
   openSync,
   renameSync,
   rmSync,
@@ -63,6 +64,8 @@ export class Durable {
 
   /** One rename, then both folders synced. The caller has made sure that `to` is free. */
   move(from: string, to: string): void {
+    // A queue's folder may have been removed; without this its tasks would have nowhere to go.
+    mkdirSync(dirname(to), { recursive: true });
     renameSync(from, to);
     this.sync(dirname(to));
     if (dirname(from) !== dirname(to)) this.sync(dirname(from));
