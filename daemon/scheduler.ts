@@ -107,7 +107,7 @@ export class Scheduler {
     if (this.stopping) return;
     for (const task of await this.#blocked.ungated()) {
       if (this.jobs.size >= this.#ctx.settings.concurrency.total) return;
-      if (this.jobs.has(task.id) || this.#treeBusy(task)) continue;
+      if (this.jobs.has(task.id) || this.#broken.has(task.id) || this.#treeBusy(task)) continue;
       const wait = task.state.not_before ? Date.parse(task.state.not_before) - Date.now() : 0;
       if (wait > 0) this.#wakeIn(wait);
       else this.#start(task, null, (signal) => gate(this.#ctx, task, signal));
@@ -155,7 +155,7 @@ export class Scheduler {
       })
       .then((ended) => {
         if (!ended || ended.queue === 'failed' || ended.queue === 'blocked') this.clean = false;
-        if (!ended && claim) this.#reenter(task.id);
+        if (!ended && !abort.signal.aborted) this.#reenter(task.id);
         this.jobs.delete(task.id);
         this.#blocked.changed('provisional');
         this.nudge();
@@ -173,7 +173,7 @@ export class Scheduler {
     });
   }
 
-  /** A claim whose work broke off for a fault of the machine (a full disk …) is entered again a little later. */
+  /** A claim or a gate that broke off for a fault of the machine (a full disk …) is entered again a little later. */
   #reenter(id: string): void {
     this.#broken.add(id);
     setTimeout(() => {

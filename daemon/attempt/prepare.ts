@@ -136,6 +136,7 @@ async function openWork(ctx: Context, task: Task, plan: Plan, attempt: number): 
   return writeWork(ctx.workspace, task.id, {
     ...before,
     worktree: made.worktree,
+    accepted: false,
     base: before.base ?? made.base,
     start: before.start ?? made.head,
     setup_done: before.setup_done && !made.fresh,

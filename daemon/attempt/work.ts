@@ -20,6 +20,8 @@ const schema = z.object({
   open: z.object({ root: z.string(), branch: z.string(), head: z.string(), untracked: z.array(z.string()) }).optional(),
   /** Kind `tree`: the captured work, not yet on the branch. */
   captured: z.string().optional(),
+  /** The gate is passed: what is left is to land it, and that may be done twice. */
+  accepted: z.boolean().optional(),
 });
 export type Work = z.output<typeof schema>;
 

@@ -4,7 +4,7 @@ import type { Context } from '../attempt/context.ts';
 import { decide, type Ending, failure } from '../attempt/ending.ts';
 import { taskHooks } from '../attempt/hook.ts';
 import { makePlan, type Plan } from '../attempt/plan.ts';
-import { readWork, type Work, writeJson } from '../attempt/work.ts';
+import { readWork, type Work, writeJson, writeWork } from '../attempt/work.ts';
 import { messageOf, TowpathError } from '../errors.ts';
 import type { Task } from '../queue/port.ts';
 import { changes } from '../worktree/commit.ts';
@@ -40,6 +40,7 @@ export async function gate(ctx: Context, task: Task, signal: AbortSignal): Promi
 
 async function judge(ctx: Context, task: Task, plan: Plan, signal: AbortSignal): Promise<Ending | 'accept' | 'review'> {
   const work = readWork(ctx.workspace, task.id);
+  if (work?.accepted) return 'accept';
   const attempt = task.state.runs ?? 1;
   const files = await open(task, work);
   const touched = protectedFiles(files.files, plan.protect);
@@ -165,5 +166,12 @@ export async function turnBack(ctx: Context, task: Task, plan: Plan | null, endi
 /** The repository's own tree is given back as it was; the work is kept on its ref. */
 async function close(ctx: Context, task: Task): Promise<void> {
   const work = readWork(ctx.workspace, task.id);
-  if (work?.kind === 'tree' && work.open && work.captured) await unapplyTree(work.open.root, work.captured);
+  if (work?.accepted) writeWork(ctx.workspace, task.id, { ...work, accepted: false });
+  if (work?.kind !== 'tree' || !work.open || !work.captured) return;
+  try {
+    await unapplyTree(work.open.root, work.captured);
+  } catch (thrown) {
+    if (!(thrown instanceof GitProblem)) throw thrown;
+    ctx.events.emit('warning', { task: task.id, message: `its work stays in the tree: ${thrown.message}` });
+  }
 }
