@@ -10,7 +10,7 @@ const DAEMON = fileURLToPath(new URL('../daemon/', import.meta.url));
 const LAYERS: readonly (readonly string[])[] = [
   ['errors.ts', 'clock.ts', 'task/terms.ts'],
   ['paths.ts', 'events.ts'],
-  ['config.ts', 'log.ts', 'limits.ts', 'hold.ts', 'holds.ts'],
+  ['config.ts', 'log.ts', 'limits.ts', 'hold.ts', 'holds.ts', 'folders.ts'],
   ['task', 'process', 'worktree'],
   ['roles', 'queue', 'hooks', 'agents', 'ledger'],
   ['attempt'],
