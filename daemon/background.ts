@@ -82,6 +82,11 @@ export async function startBackground(ctx: Context, scheduler: Scheduler, ledger
       .then((task) =>
         hooks('notify', {
           task: task && toJson(task),
+          attempt: task?.state.runs ?? null,
+          worktree: task?.state.worktree ?? null,
+          branch: task?.state.branch ?? null,
+          agent: task?.state.agent ?? null,
+          model: task?.state.model ?? null,
           from: event.from,
           to: event.to,
           outcome: event.outcome ?? null,

@@ -179,7 +179,7 @@ export async function runDaemon(
   rmSync(socketPath(workspace), { force: true });
   release();
   if (options.single) return scheduler.clean;
-  return !options.drain || (counts.failed === 0 && counts.blocked === 0 && queue.intake.size === 0);
+  return !options.drain || (counts.failed === 0 && counts.blocked === 0 && scheduler.leftIsFine);
 }
 
 /** A drained daemon says why anything is left. */

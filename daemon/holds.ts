@@ -14,6 +14,15 @@ export interface Fault {
 /** The file that remembers a pause by the operator over a restart; it holds the reason. */
 export const pauseFile = (workspace: Workspace): string => join(workspace.state, 'paused');
 
+/** The reason of a pause by the operator, from its file; null when there is none. */
+export function pausedBy(workspace: Workspace): string | null {
+  try {
+    return readFileSync(pauseFile(workspace), 'utf8').trim();
+  } catch {
+    return null;
+  }
+}
+
 export class Holds {
   readonly #reasons = new Map<string, string>();
   readonly #faults = new Map<string, Fault>();
@@ -25,11 +34,8 @@ export class Holds {
   constructor(workspace: Workspace, events: Events) {
     this.#workspace = workspace;
     this.#events = events;
-    try {
-      this.#reasons.set('operator', readFileSync(pauseFile(workspace), 'utf8').trim());
-    } catch {
-      // Not paused.
-    }
+    const paused = pausedBy(workspace);
+    if (paused !== null) this.#reasons.set('operator', paused);
   }
 
   /** Why nothing is claimed just now, or null. */

@@ -192,7 +192,7 @@ export class Scheduler {
   waitOf(task: Task): Wait | null {
     const { agents, limits, settings } = this.#ctx;
     if (this.#options.role && (task.spec.role ?? DEFAULT_ROLE) !== this.#options.role)
-      return { reason: `this daemon takes only tasks of role ${this.#options.role}`, until: 'never' };
+      return { reason: `this daemon takes only tasks of role ${this.#options.role}`, until: 'never', fine: true };
     const { agent, role } = this.#who(task);
     const repo = repoOf(task, settings, this.#ctx.workspace);
     return waitReason(task, {
@@ -260,6 +260,14 @@ export class Scheduler {
       return false;
     if (this.#options.single && this.#taken > 0) return true;
     if (this.#ctx.queue.intake.unsettled > 0) return false;
-    return this.#ctx.queue.intake.inOrder().every((task) => this.waits.get(task.id)?.until === 'never');
+    return this.#ctx.queue.intake.inOrder().every(({ id }) => {
+      const wait = this.waits.get(id);
+      return wait?.until === 'never' || wait?.fine;
+    });
+  }
+
+  /** Whether all that is left in incoming waits as it should. */
+  get leftIsFine(): boolean {
+    return this.#ctx.queue.intake.inOrder().every(({ id }) => this.waits.get(id)?.fine);
   }
 }

@@ -1,6 +1,6 @@
 #!/bin/sh
-':' //; self=$(readlink -f "$0"); node=${self%/*}/../node_modules/.bin/node; [ -x "$node" ] || node=node; exec "$node" "$self" "$@"
-// The bin: sh execs the pinned Node (line 2), then the same file as JavaScript checks the version and loads main.ts.
+':' //; self=$(readlink -f "$0"); node=${self%/*}/../node_modules/.bin/node; [ -x "$node" ] || node=node; exec "$node" --max-semi-space-size=2 "$self" "$@"
+// The bin: sh execs the pinned Node (line 2; a small heap keeps the daemon small and its forks cheap), then the same file as JavaScript checks the version and loads main.ts.
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import * as module from 'node:module';

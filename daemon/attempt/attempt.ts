@@ -113,13 +113,25 @@ async function settle(ctx: Context, claim: Claim, { plan, ending, run, measured 
     return settled;
   } catch (thrown) {
     const there = (await ctx.queue.get(task.id))?.queue === 'claimed';
-    if (!there) ctx.queue.dropLock(task.id);
+    if (!there) {
+      ctx.queue.dropLock(task.id);
+      await leaveWord(ctx, task.id, change);
+    }
     const message = there
       ? `its result could not be written down: ${messageOf(thrown)}`
       : 'its file was taken out of claimed/ while it ran: the run has no result';
     ctx.events.emit('warning', { task: task.id, message });
     return null;
   }
+}
+
+/** A person took the file elsewhere while it ran: where its work is, is written down there; what they decided by the move stays. */
+async function leaveWord(ctx: Context, id: string, change: StateChange): Promise<void> {
+  const task = await ctx.queue.get(id);
+  if (!task || task.queue === 'incoming') return;
+  const { runs, agent, role, model, session, branch, base, worktree, commit, claimed_at } = change;
+  const state = { runs, agent, role, model, session, branch, base, worktree, commit, claimed_at };
+  await ctx.queue.move(id, task.queue, { to: task.queue, state });
 }
 
 /** The whole answer is in the run's folder; the task file keeps its beginning, characters. */

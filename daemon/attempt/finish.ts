@@ -103,10 +103,13 @@ function outcomeOf(
   return { outcome: 'ok', reason: '' };
 }
 
+/** A commit's first line; the whole title is in the task. */
+const SUBJECT_CHARS = 100;
+
 async function measure(ctx: Context, task: Task, lock: Lock, plan: Plan, work: Work | null): Promise<Measured> {
   const agent = plan.chosen.agent.name;
   const author = { name: agent, email: `${agent}@towpath.invalid` };
-  const message = `${task.title}\n\nTowpath-Task: ${task.id}\nTowpath-Attempt: ${lock.attempt}\n`;
+  const message = `${task.title.slice(0, SUBJECT_CHARS)}\n\nTowpath-Task: ${task.id}\nTowpath-Attempt: ${lock.attempt}\n`;
   if (work?.kind === 'worktree') {
     const { notes } = await commitAll(work.worktree, { message, author, branch: work.branch! });
     for (const note of notes) ctx.events.emit('warning', { task: task.id, message: note });

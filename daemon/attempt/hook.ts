@@ -32,7 +32,7 @@ export async function taskHooks(ctx: Context, event: HookEvent, moment: HookMome
       payload: {
         version: 1,
         event,
-        task: toJson(task, lock),
+        task: { ...toJson(task, lock), role: plan.role.name, agent: plan.chosen.agent.name, model: plan.model },
         attempt: moment.attempt,
         workspace: ctx.workspace.root,
         repo: work?.repo ?? plan.repo,

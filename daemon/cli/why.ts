@@ -4,6 +4,7 @@ import { AgentRegistry } from '../agents/registry.ts';
 import { agentNameOf, repoOf, vet } from '../attempt/plan.ts';
 import { formatDuration } from '../clock.ts';
 import { TowpathError } from '../errors.ts';
+import { pausedBy } from '../holds.ts';
 import { Limits } from '../limits.ts';
 import { readiness } from '../queue/dependencies.ts';
 import { readLock } from '../queue/files/lock.ts';
@@ -57,7 +58,6 @@ async function waitingReason(opened: Opened, task: Task): Promise<string> {
   const queueOf = (id: string) => QUEUES.find((queue) => existsSync(`${workspace.queue(queue)}/${id}.md`)) ?? null;
   const ready = readiness(task.spec, queueOf);
   if (ready.kind !== 'ready') return ready.reason;
-  if (!daemon) return 'no daemon runs: "towpath start" takes it up';
   await agents.findAuto();
   const role = task.spec.role ?? DEFAULT_ROLE;
   const name = agentNameOf(task, readRole(workspace, role), settings);
@@ -77,7 +77,7 @@ async function waitingReason(opened: Opened, task: Task): Promise<string> {
   });
   const wait = waitReason(task, {
     settings,
-    hold: daemon.paused,
+    hold: daemon ? daemon.paused : pausedBy(workspace),
     jobs,
     agent: name === 'auto' ? (agents.auto.name ?? 'auto') : name,
     role,
@@ -86,6 +86,7 @@ async function waitingReason(opened: Opened, task: Task): Promise<string> {
     limits: new Limits(workspace).list(),
     provisional: (await opened.queue.counts()).provisional,
   });
+  if (!daemon) return wait ? `${wait.reason}; and no daemon runs` : 'no daemon runs: "towpath start" takes it up';
   return (
     wait?.reason ??
     daemon.waiting[task.id] ??

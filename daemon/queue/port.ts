@@ -1,7 +1,7 @@
 // What a queue does, whichever engine holds the tasks. At-least-once: a claim is exclusive while its lock lives, every
 // claim has a rising epoch, a result that carries an older epoch is refused, and settling twice is settling once.
 import type { Identity } from '../process/identity.ts';
-import type { Queue, State, StateChange, TaskJson, TaskSpec } from '../task/terms.ts';
+import { NO_TOKENS, type Queue, type State, type StateChange, type TaskJson, type TaskSpec } from '../task/terms.ts';
 
 /** A task as the daemon works with it. */
 export interface Task {
@@ -126,7 +126,7 @@ export function toJson(task: Task, lock?: Lock | null): TaskJson {
     priority: spec.priority,
     session: lock?.agent?.session ?? state.session ?? null,
     cost_usd: state.cost_usd ?? null,
-    tokens: state.tokens ?? null,
+    tokens: state.tokens ?? NO_TOKENS,
     feedback: state.feedback ?? [],
     result: state.result ?? null,
     created_at: task.created_at,

@@ -156,7 +156,7 @@ export interface TaskJson {
   priority: Priority;
   session: string | null;
   cost_usd: number | null;
-  tokens: Tokens | null;
+  tokens: Tokens;
   feedback: Feedback[];
   result: unknown;
   created_at: string | null;

@@ -8,6 +8,8 @@ import type { Task } from '../queue/port.ts';
 export interface Wait {
   reason: string;
   until: number | 'slot' | 'never';
+  /** It is as it should be that this daemon does not run it: a drain neither waits for it nor fails for it. */
+  fine?: boolean;
 }
 
 export interface Scene {
@@ -33,7 +35,13 @@ export function waitReason(task: Task, scene: Scene, now = Date.now()): Wait | n
     const { outcome, reason } = task.state;
     const because =
       task.state.not_before && reason ? ` after ${outcome && outcome !== 'ok' ? `${outcome}: ` : ''}${reason}` : '';
-    return { reason: `not before ${new Date(after).toISOString()}${because}`, until: after };
+    // A backoff is waited out; a date of the user's own only when it is no further off than the longest backoff.
+    const far = !task.state.not_before && after - now > settings.retry.max;
+    return {
+      reason: `not before ${new Date(after).toISOString()}${because}`,
+      until: after,
+      ...(far ? { fine: true } : {}),
+    };
   }
   if (agent === 'auto' && scene.auto.name === null) return { reason: scene.auto.why, until: 'never' };
   const limit = scene.limits[agent];

@@ -73,6 +73,7 @@ describe('a daemon that is killed', () => {
     ws.drop('gone', shellTask('echo $TOWPATH_ATTEMPT >> tries; [ "$TOWPATH_ATTEMPT" = 1 ] && sleep 60; true'));
     const first = await ws.start();
     const { agent } = await running(ws, 'gone');
+    await until(() => existsSync(ws.path('.worktrees/task-gone/tries')), 'the first try is at work');
     first.kill('SIGKILL');
     process.kill(agent!.shim!.pid, 'SIGKILL');
     process.kill(agent!.pid, 'SIGKILL');

@@ -9,6 +9,7 @@ import {
   openSync,
   renameSync,
   rmSync,
+  statSync,
   writeSync,
 } from 'node:fs';
 import { basename, dirname, extname, join } from 'node:path';
@@ -24,7 +25,9 @@ export class Durable {
 
   /** Replaces a file whole: a reader sees the old or the new bytes, never a part. */
   replace(path: string, bytes: Uint8Array | string, sync = this.#sync): void {
-    const aside = this.#aside(path, bytes, sync);
+    // A file keeps the mode that its owner gave it.
+    const mode = statSync(path, { throwIfNoEntry: false })?.mode;
+    const aside = this.#aside(path, bytes, sync, mode === undefined ? undefined : mode & 0o777);
     try {
       renameSync(aside, path);
     } catch (thrown) {
@@ -82,9 +85,9 @@ export class Durable {
     }
   }
 
-  #aside(path: string, bytes: Uint8Array | string, sync: boolean): string {
+  #aside(path: string, bytes: Uint8Array | string, sync: boolean, mode = 0o600): string {
     const aside = join(dirname(path), `.${basename(path)}.${process.pid}.${++serial}.tmp`);
-    const fd = openSync(aside, 'wx', 0o600);
+    const fd = openSync(aside, 'wx', mode);
     try {
       const data = typeof bytes === 'string' ? Buffer.from(bytes) : bytes;
       for (let at = 0; at < data.byteLength; ) at += writeSync(fd, data, at);
