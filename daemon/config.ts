@@ -1,6 +1,5 @@
 // Settings: towpath.yaml, then TOWPATH_* variables; every key has a default and an unknown key is an error that names it.
 import { readFileSync } from 'node:fs';
-import { availableParallelism } from 'node:os';
 import { join, resolve } from 'node:path';
 import { LineCounter, parseDocument } from 'yaml';
 import { z } from 'zod';
@@ -267,6 +266,3 @@ export function agentSettings(settings: Settings, name: string): AgentSettings {
 /** Where worktrees go: an absolute path. */
 export const worktreesDir = (settings: Settings, workspace: Workspace): string =>
   resolve(workspace.root, settings.worktrees.dir);
-
-/** Cores, for messages that compare concurrency with the machine. */
-export const cores = availableParallelism;

@@ -9,7 +9,7 @@ import type { StateChange } from '../task/terms.ts';
 import { GitProblem } from '../worktree/git.ts';
 import { cleanUp } from './clean.ts';
 import type { Context } from './context.ts';
-import { addUsage, decide, type Ending, failure } from './ending.ts';
+import { addUsage, decide, type Ending, failure, policyOf } from './ending.ts';
 import { execute, type RunVerdict, readRun, readVerdict, reattach } from './execute.ts';
 import { abortedBy, finish, type Measured } from './finish.ts';
 import { makePlan, type Plan } from './plan.ts';
@@ -73,13 +73,7 @@ async function tryTask(ctx: Context, { task, lock }: Claim, signal: AbortSignal)
 async function settle(ctx: Context, claim: Claim, { plan, ending, run, measured }: Tried): Promise<Task | null> {
   const { task, lock } = claim;
   const { retry } = ctx.settings;
-  const policy = {
-    max_attempts: plan?.max_attempts ?? task.spec.max_attempts ?? retry.max_attempts,
-    initial: retry.initial,
-    max: retry.max,
-    now: Date.now(),
-    jitter: Math.random(),
-  };
+  const policy = policyOf(retry, plan?.max_attempts ?? task.spec.max_attempts ?? retry.max_attempts);
   const settlement = decide(task.state, run ? lock.attempt : null, ending, policy);
   const work = readWork(ctx.workspace, task.id);
   const change: StateChange = {

@@ -27,6 +27,15 @@ export interface Policy {
   jitter: number;
 }
 
+/** The policy of now, by the settings. */
+export const policyOf = (retry: { initial: number; max: number }, max_attempts: number): Policy => ({
+  max_attempts,
+  initial: retry.initial,
+  max: retry.max,
+  now: Date.now(),
+  jitter: Math.random(),
+});
+
 const FEEDBACK_KEPT = 10;
 const FEEDBACK_CHARS = 8000;
 const REASON_CHARS = 1000;

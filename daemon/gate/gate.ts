@@ -1,7 +1,7 @@
 // What a result must pass before it is done: protected files, checks, gate hooks, review. Entered again from the start after a crash.
 import { join } from 'node:path';
 import type { Context } from '../attempt/context.ts';
-import { decide, type Ending, failure } from '../attempt/ending.ts';
+import { decide, type Ending, failure, policyOf } from '../attempt/ending.ts';
 import { taskHooks } from '../attempt/hook.ts';
 import { makePlan, type Plan } from '../attempt/plan.ts';
 import { readWork, type Work, writeJson, writeWork } from '../attempt/work.ts';
@@ -141,13 +141,7 @@ async function waitForReview(ctx: Context, task: Task, plan: Plan): Promise<Task
 export async function turnBack(ctx: Context, task: Task, plan: Plan | null, ending: Ending): Promise<Task> {
   await close(ctx, task);
   const { retry } = ctx.settings;
-  const policy = {
-    max_attempts: plan?.max_attempts ?? task.spec.max_attempts ?? retry.max_attempts,
-    initial: retry.initial,
-    max: retry.max,
-    now: Date.now(),
-    jitter: 0,
-  };
+  const policy = policyOf(retry, plan?.max_attempts ?? task.spec.max_attempts ?? retry.max_attempts);
   const settlement = decide(task.state, task.state.runs ?? null, ending, policy);
   const moved = await ctx.queue.move(task.id, 'provisional', {
     to: settlement.to,

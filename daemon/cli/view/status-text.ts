@@ -69,12 +69,17 @@ export function runningRows(status: Status, screen: Screen, paint: Paint): strin
       { head: 'phase', cell: (row) => row.phase ?? '', paint: (text) => paint.tone('busy', text) },
       { head: 'run', cell: (row) => (row.attempt === null ? '' : `#${row.attempt}`), drop: 4, paint: paint.dim },
       { head: 'for', cell: (row) => formatDuration(Math.floor(row.elapsed_ms / 1000) * 1000), align: 'right' },
+      { head: 'load', cell: (row) => loadText(row.load), align: 'right', drop: 5, paint: paint.dim },
       { head: 'last', cell: (row) => row.last ?? '', min: 16, drop: 1, paint: paint.dim },
     ],
     screen,
     { indent: 2, head: false },
   );
 }
+
+/** `12% 184MB`: the agent and all that it started. */
+const loadText = (load: Status['running'][number]['load']): string =>
+  load ? `${Math.round(load.cpu_percent)}% ${Math.round(load.rss_bytes / 1e6)}MB` : '';
 
 /** Why, and below it the command to type, never cut: it is there to be copied. */
 export function needRows(status: Status, screen: Screen, paint: Paint, most: number = ROWS.needs): string[] {

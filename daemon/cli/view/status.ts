@@ -6,6 +6,8 @@ import type { Ledger } from '../../ledger/ledger.ts';
 import { Limits } from '../../limits.ts';
 import type { Workspace } from '../../paths.ts';
 import { isAlive } from '../../process/identity.ts';
+import { treeOf } from '../../process/tree.ts';
+import { treeLoad } from '../../process/usage.ts';
 import { readLock } from '../../queue/files/lock.ts';
 import type { Phase, QueuePort, Task } from '../../queue/port.ts';
 import type { Queue } from '../../task/terms.ts';
@@ -21,6 +23,8 @@ export interface Running {
   phase: Phase | null;
   attempt: number | null;
   elapsed_ms: number;
+  /** What the whole tree of its agent takes just now; null when there is none. */
+  load: { cpu_percent: number; rss_bytes: number } | null;
   /** The last thing the agent did, in one line. */
   last: string | null;
 }
@@ -72,7 +76,7 @@ export async function gatherStatus(sources: StatusSources): Promise<Status> {
       paused: daemon?.paused ?? null,
     },
     counts,
-    running: claimed.map((task) => runningOf(task, sources, now)),
+    running: await Promise.all(claimed.map((task) => runningOf(task, sources, now))),
     needs_you: stuck.flatMap((task) => needOf(task) ?? []),
     waiting: [
       ...(daemon
@@ -102,7 +106,7 @@ async function undriven(queue: QueuePort, waiting: number): Promise<Status['wait
   return tasks.slice(0, WAITING_MAX).map(({ id }) => ({ id, reason: 'no daemon runs' }));
 }
 
-function runningOf(task: Task, { workspace, readerFor }: StatusSources, now: number): Running {
+async function runningOf(task: Task, { workspace, readerFor }: StatusSources, now: number): Promise<Running> {
   const read = readLock(workspace.lock(task.id));
   const lock = read === 'unreadable' ? null : read;
   const agent = lock?.agent?.name ?? task.state.agent ?? task.spec.agent ?? null;
@@ -115,6 +119,7 @@ function runningOf(task: Task, { workspace, readerFor }: StatusSources, now: num
     model: task.state.model ?? task.spec.model ?? null,
     phase: lock?.phase ?? null,
     attempt: lock?.attempt ?? null,
+    load: lock?.agent ? await treeLoad(treeOf({ root: lock.agent, marker: task.id })) : null,
     elapsed_ms: Number.isNaN(since) ? 0 : Math.max(0, now - since),
     last: lock && reader ? lastOf(workspace.run(task.id, lock.attempt), reader) : null,
   };
