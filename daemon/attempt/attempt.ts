@@ -91,7 +91,7 @@ async function settle(ctx: Context, claim: Claim, { plan, ending, run, measured 
       : {}),
     ...(run?.verdict.output ? { result: run.verdict.output.slice(0, RESULT_CHARS) } : {}),
     ...(work ? { branch: work.branch ?? undefined, base: work.base ?? undefined, worktree: work.worktree } : {}),
-    ...(measured?.commit ? { commit: measured.commit } : {}),
+    ...(measured ? { commit: measured.commit ?? undefined } : {}),
   };
   if (settlement.to === 'failed' && !ctx.settings.worktrees.keep_failed && (await cleanUp(ctx, task.id, lock.attempt)))
     change.worktree = undefined;

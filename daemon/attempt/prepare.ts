@@ -167,6 +167,10 @@ async function openOwnTree(
   if (known?.captured)
     await applyTree(open.root, known.captured).catch((thrown: unknown) => {
       if (!(thrown instanceof GitProblem)) throw thrown;
+      // Files of the user's own lie where the work belongs: the agent would write over them, and nothing of it could be committed.
+      const theirs = thrown.files.filter((file) => open.untracked.includes(file));
+      if (theirs.length > 0)
+        throw new GitProblem('dirty', thrown.message, 'commit them or put them aside, then "towpath retry"', theirs);
       ctx.events.emit('warning', {
         task: task.id,
         message: `the earlier work does not apply any more and stays at ${known.captured}: ${thrown.message}`,

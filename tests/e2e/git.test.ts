@@ -153,3 +153,18 @@ describe('a workspace in its own repository that git does not ignore', () => {
     expect(existsSync(ws.path('queues/provisional'))).toBe(true);
   });
 });
+
+it('a file of the user in the way of a minor result is kept, and the task says so instead of being done', async () => {
+  const ws = workspace('agent: shell\nretry: {initial: 100ms}\n');
+  ws.drop('m', shellTask('echo agent > shared', 'complexity: minor\nchecks: [sleep 1]\n'));
+  await ws.start();
+  await ws.reaches('m', 'provisional');
+  ws.file('shared', 'mine\n');
+  await ws.reaches('m', 'blocked');
+  expect(ws.show('m')).toMatchObject({ attempts: 1, reason: expect.stringContaining('shared') });
+  expect(readFileSync(ws.path('shared'), 'utf8')).toBe('mine\n');
+  rmSync(ws.path('shared'));
+  ws.run(['retry', 'm']);
+  await ws.reaches('m', 'done');
+  expect(ws.git('show', 'main:shared')).toBe('agent\n');
+});
