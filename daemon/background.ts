@@ -1,7 +1,7 @@
-// What the daemon does beside the queue: health checks, the disk floor, polling for tasks, notices, heartbeats.
-import { statfsSync, writeFileSync } from 'node:fs';
+// What the daemon does beside the queue: health checks, the day's budget, polling for tasks, notices, heartbeats.
+import { writeFileSync } from 'node:fs';
 import type { Context } from './attempt/context.ts';
-import { now } from './clock.ts';
+import { formatDuration } from './clock.ts';
 import { messageOf } from './errors.ts';
 import type { TowpathEvent } from './events.ts';
 import { hasHooks } from './hooks/discover.ts';
@@ -11,7 +11,7 @@ import { submitPolled } from './queue/polled.ts';
 import { toJson } from './queue/port.ts';
 import type { Scheduler } from './scheduler.ts';
 
-const DISK_MS = 5000;
+const BUDGET_MS = 5000;
 const POLL_MS = 60_000;
 const HEARTBEAT_MS = 15_000;
 /** Notices that may run or wait at once; more are dropped and told. */
@@ -23,7 +23,7 @@ export interface Background {
   close(): Promise<void>;
 }
 
-/** Starts it all; the first health check and the first look at the disk are over when it resolves. */
+/** Starts it all; the first health check is over when it resolves. */
 export async function startBackground(ctx: Context, scheduler: Scheduler, ledger: Ledger): Promise<Background> {
   const { holds } = scheduler;
   const hooks = (event: 'health_check' | 'poll' | 'notify', payload: Record<string, unknown>) =>
@@ -38,22 +38,15 @@ export async function startBackground(ctx: Context, scheduler: Scheduler, ledger
     });
   const health = async () => {
     const { verdict } = await hooks('health_check', {});
-    holds.set(
+    holds.setFault(
       'health',
       verdict.kind === 'continue' || ctx.settings.hooks.on_failure.health_check === 'ignore'
         ? null
-        : `the health check fails: ${verdict.reason}`,
-    );
-  };
-  const disk = () => {
-    const { bavail, bsize } = statfsSync(ctx.workspace.root);
-    const free = bavail * bsize;
-    const floor = ctx.settings.limits.disk_free;
-    holds.set(
-      'disk',
-      free < floor
-        ? `only ${Math.floor(free / 1e6)} MB of disk are free (limits.disk_free is ${Math.floor(floor / 1e6)} MB)`
-        : null,
+        : {
+            what: `the health check fails: ${verdict.reason}`,
+            doing: `nothing is claimed; asked again every ${formatDuration(ctx.settings.hooks.health_every)}`,
+            holds: true,
+          },
     );
   };
   const budget = () => {
@@ -99,34 +92,34 @@ export async function startBackground(ctx: Context, scheduler: Scheduler, ledger
     notices.add(notice);
     void notice.finally(() => notices.delete(notice));
   });
+  /** What breaks off here is told, and done again at its next turn. */
   const guarded = (name: string, work: () => unknown) => async () => {
     try {
       await work();
       holds.setFault(name, null);
     } catch (thrown) {
-      holds.setFault(name, { what: `${name}: ${messageOf(thrown)}`, since: now(), doing: 'tries again' });
+      if (!holds.blame(thrown))
+        holds.setFault(name, { what: `${name} failed: ${messageOf(thrown)}`, doing: 'it is tried again' });
     }
   };
   const heartbeat = () => {
     writeFileSync(ctx.workspace.alive, '');
     return scheduler.heartbeat();
   };
-  await guarded('health', health)();
-  await guarded('disk', disk)();
-  await guarded('budget', budget)();
-  void guarded('poll', poll)();
+  await guarded('the health check', health)();
+  await guarded('adding up what was spent', budget)();
+  void guarded('polling for tasks', poll)();
   const timers = [
-    setInterval(() => void guarded('health', health)(), ctx.settings.hooks.health_every),
-    setInterval(() => void guarded('disk', disk)(), DISK_MS),
-    setInterval(() => void guarded('budget', budget)(), DISK_MS),
-    setInterval(() => void guarded('poll', poll)(), POLL_MS),
-    setInterval(() => void guarded('heartbeat', heartbeat)(), HEARTBEAT_MS),
+    setInterval(() => void guarded('the health check', health)(), ctx.settings.hooks.health_every),
+    setInterval(() => void guarded('adding up what was spent', budget)(), BUDGET_MS),
+    setInterval(() => void guarded('polling for tasks', poll)(), POLL_MS),
+    setInterval(() => void guarded('the heartbeat', heartbeat)(), HEARTBEAT_MS),
   ];
   return {
     ready: true,
     close: async () => {
       for (const timer of timers) clearInterval(timer);
-      await guarded('heartbeat', heartbeat)();
+      await guarded('the heartbeat', heartbeat)();
       await Promise.allSettled(notices);
       unsubscribe();
     },

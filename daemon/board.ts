@@ -4,7 +4,6 @@ import { socketPath } from './api/control.ts';
 import type { Context } from './attempt/context.ts';
 import { writeJson } from './attempt/work.ts';
 import { now } from './clock.ts';
-import { messageOf } from './errors.ts';
 import { type DaemonInfo, daemonInfoPath } from './hold.ts';
 import type { Holds } from './holds.ts';
 import type { Wait } from './waiting/wait.ts';
@@ -37,9 +36,9 @@ export class Board {
     }, GATHER_MS).unref();
   }
 
-  publish(): void {
+  info(): DaemonInfo {
     const { workspace, self } = this.#ctx;
-    const info: DaemonInfo = {
+    return {
       ...self,
       started_at: this.#started,
       socket: socketPath(workspace),
@@ -48,14 +47,19 @@ export class Board {
       faults: this.#holds.faults,
       waiting: Object.fromEntries([...this.#waits].slice(0, NAMED).map(([id, { reason }]) => [id, reason])),
     };
+  }
+
+  publish(): void {
+    const { workspace } = this.#ctx;
+    const info = this.info();
     const text = JSON.stringify(info);
     if (text === this.#last) return;
     try {
       writeJson(daemonInfoPath(workspace), info);
       this.#last = text;
     } catch (thrown) {
-      const message = `could not write ${daemonInfoPath(workspace)}: ${messageOf(thrown)}`;
-      this.#ctx.events.emit('warning', { message });
+      // Whoever asks for the status asks the socket first: the file is told anew when the fault is over.
+      this.#holds.blame(thrown);
     }
   }
 

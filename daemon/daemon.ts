@@ -1,5 +1,5 @@
 // Composition: settings → hold the workspace → recover → watch, tick, serve → drain.
-import { readFileSync, rmSync, statSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { AgentRegistry } from './agents/registry.ts';
 import { serveControl, socketPath } from './api/control.ts';
 import type { Ask, Context } from './attempt/context.ts';
@@ -7,16 +7,18 @@ import { vet } from './attempt/plan.ts';
 import { startBackground } from './background.ts';
 import { Board } from './board.ts';
 import { loadSettings, worktreesDir } from './config.ts';
+import { messageOf, TowpathError } from './errors.ts';
 import { Events } from './events.ts';
+import { machineFault } from './faults.ts';
 import { makeFolders } from './folders.ts';
-import { holdWorkspace } from './hold.ts';
+import { type Hold, holdWorkspace } from './hold.ts';
 import { openLedger } from './ledger/ledger.ts';
 import { Limits } from './limits.ts';
 import { createLog, logEvents } from './log.ts';
+import { probe, watchMachine } from './machine.ts';
 import type { Workspace } from './paths.ts';
 import { self } from './process/identity.ts';
 import { FileQueue } from './queue/files/engine.ts';
-import { recover } from './recover.ts';
 import { answer } from './requests.ts';
 import { Scheduler } from './scheduler.ts';
 import { QUEUES } from './task/terms.ts';
@@ -53,8 +55,7 @@ export async function runDaemon(
 ): Promise<boolean> {
   const { workspace } = options;
   const { settings } = loadSettings(workspace);
-  makeFolders(workspace, worktreesDir(settings, workspace));
-  const release = holdWorkspace(workspace);
+  const hold = takeWorkspace(workspace, worktreesDir(settings, workspace));
   const events = new Events();
   options.onEvents?.(events);
   logEvents(createLog({ destination: workspace.log }), events);
@@ -102,18 +103,30 @@ export async function runDaemon(
   );
   const board = new Board(ctx, scheduler.holds, scheduler.waits, VERSION);
   let finished: () => void = () => {};
-  const over = new Promise<void>((resolve) => {
+  let lost: (why: TowpathError) => void = () => {};
+  const over = new Promise<void>((resolve, reject) => {
     finished = resolve;
+    lost = reject;
   });
   const halt = (now: boolean) => {
     scheduler.close();
     if (now) for (const id of scheduler.jobs.keys()) void scheduler.end(id, 'stop');
     void Promise.all([...scheduler.jobs.values()].map((job) => job.done)).then(finished);
   };
-  const server = await serveControl(socketPath(workspace), (request) => answer(ctx, scheduler, halt, request, VERSION));
+  const server = await serveControl(socketPath(workspace), (request) => answer(ctx, scheduler, board, halt, request));
   events.emit('daemon_started', { pid: process.pid, version: VERSION });
   board.publish();
-  const rescan = () => queue.intake.scan().then(() => scheduler.nudge());
+  /** Runs what may meet a fault of the machine: told, held, and done again when it is over. */
+  const guarded = async (work: () => unknown) => {
+    try {
+      await work();
+    } catch (thrown) {
+      if (!scheduler.holds.blame(thrown))
+        events.emit('warning', { message: `could not look for work: ${messageOf(thrown)}` });
+    }
+    scheduler.nudge();
+  };
+  const rescan = () => guarded(() => queue.intake.scan());
   let burst = 0;
   let afterBurst: NodeJS.Timeout | undefined;
   const unwatch = await queue.watch((hint) => {
@@ -133,20 +146,32 @@ export async function runDaemon(
   await agents.findAuto();
   const lastAlive = statSync(workspace.alive, { throwIfNoEntry: false })?.mtimeMs ?? 0;
   const background = await startBackground(ctx, scheduler, ledger);
-  for (const claim of await recover(ctx)) scheduler.take(claim);
+  const machine = watchMachine(ctx, {
+    holds: scheduler.holds,
+    hold,
+    ledger,
+    mended: () => {
+      void scheduler.takeLeftovers();
+      void rescan();
+    },
+    lost: () =>
+      lost(
+        new TowpathError('daemon_running', `another daemon has taken ${workspace.root}`, 'this one leaves all to it'),
+      ),
+  });
+  await scheduler.takeLeftovers();
   await sweepHandMoves(ctx, scheduler, lastAlive);
   const scan = rescan();
   scheduler.nudge();
   const timers = [
     setInterval(() => {
-      if (queue.intake.unsettled === 0) return;
-      queue.intake.recheck();
-      scheduler.nudge();
+      if (queue.intake.unsettled > 0) void guarded(() => queue.intake.recheck());
     }, SETTLE_MS),
     setInterval(() => {
       for (const name of QUEUES) blocked.changed(name);
       burst = 0;
       void agents.findAuto().then(rescan);
+      void scheduler.takeLeftovers();
     }, RESCAN_MS),
   ];
   stop.signal.addEventListener('abort', () => halt(false));
@@ -167,6 +192,7 @@ export async function runDaemon(
   for (const timer of timers) clearInterval(timer);
   clearTimeout(afterBurst);
   scheduler.close();
+  machine.close();
   await background.close();
   await unwatch();
   server.close();
@@ -177,9 +203,22 @@ export async function runDaemon(
   ledger.close();
   board.remove();
   rmSync(socketPath(workspace), { force: true });
-  release();
+  hold.release();
   if (options.single) return scheduler.clean;
   return !options.drain || (counts.failed === 0 && counts.blocked === 0 && scheduler.leftIsFine);
+}
+
+/** Throws `daemon_running`, or `filesystem` where nothing can be written: what runs without keeping anything keeps no promise. */
+function takeWorkspace(workspace: Workspace, worktrees: string): Hold {
+  try {
+    probe(existsSync(workspace.state) ? workspace.state : workspace.root);
+    makeFolders(workspace, worktrees);
+    return holdWorkspace(workspace);
+  } catch (thrown) {
+    const fault = machineFault(thrown);
+    if (!fault) throw thrown;
+    throw new TowpathError('filesystem', `cannot write to ${workspace.root}: ${fault}`, 'start again when it is over');
+  }
 }
 
 /** A drained daemon says why anything is left. */

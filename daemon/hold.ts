@@ -1,9 +1,10 @@
 // One daemon per workspace: an exclusive transaction on a small database of its own, which the kernel frees when the holder dies.
-import { mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { z } from 'zod';
-import { TowpathError } from './errors.ts';
+import { messageOf, TowpathError } from './errors.ts';
+import { machineFault } from './faults.ts';
 import type { Workspace } from './paths.ts';
 
 /** What the daemon tells of itself in `.towpath/daemon.json`. */
@@ -34,35 +35,81 @@ export function readDaemonInfo(workspace: Workspace): DaemonInfo | null {
   }
 }
 
-/** Takes the workspace. Throws `daemon_running` with the holder's pid. The returned function lets go. */
-export function holdWorkspace(workspace: Workspace): () => void {
-  mkdirSync(workspace.state, { recursive: true, mode: 0o700 });
+/** The workspace as held by this process. */
+export interface Hold {
+  release(): void;
+  /** Makes sure that it is still held, also when somebody removed the lock's file; false when another daemon has it now. */
+  renew(): boolean;
+}
+
+/** Result codes of SQLite: another holds it; the file is none of its own. */
+const BUSY = 5;
+const DAMAGED = [11, 26];
+const codeOf = (thrown: unknown): number => ((thrown as { errcode?: number }).errcode ?? 0) & 0xff;
+
+/** Takes the workspace. Throws `daemon_running` with the holder's pid, `filesystem` where nothing can be written. */
+export function holdWorkspace(workspace: Workspace): Hold {
   const path = join(workspace.state, 'daemon.lock');
-  const take = () => {
-    const db = new DatabaseSync(path, { timeout: 0 });
-    try {
-      db.exec('PRAGMA journal_mode = DELETE; BEGIN EXCLUSIVE');
-      return db;
-    } catch (thrown) {
-      db.close();
-      throw thrown;
-    }
-  };
   let db: DatabaseSync;
   try {
-    db = take();
+    mkdirSync(workspace.state, { recursive: true, mode: 0o700 });
+    db = takeOrReplace(path);
   } catch (thrown) {
-    if ((thrown as { errcode?: number }).errcode === 5) {
-      const pid = readDaemonInfo(workspace)?.pid;
+    if (codeOf(thrown) !== BUSY)
       throw new TowpathError(
-        'daemon_running',
-        `a daemon already runs in ${workspace.root}${pid ? ` (pid ${pid})` : ''}`,
-        'use it, or end it with "towpath stop"',
+        'filesystem',
+        `cannot lock ${path}: ${machineFault(thrown) ?? messageOf(thrown)}`,
+        'make the folder writable and start again',
       );
-    }
-    // Not a database: a cut-off file holds nobody back.
-    rmSync(path, { force: true });
-    db = take();
+    const pid = readDaemonInfo(workspace)?.pid;
+    throw new TowpathError(
+      'daemon_running',
+      `a daemon already runs in ${workspace.root}${pid ? ` (pid ${pid})` : ''}`,
+      'use it, or end it with "towpath stop"',
+    );
   }
-  return () => db.close();
+  let key = keyOf(path);
+  return {
+    release: () => db.close(),
+    renew() {
+      if (keyOf(path) === key || !existsSync(workspace.state)) return true;
+      let fresh: DatabaseSync;
+      try {
+        fresh = takeOrReplace(path);
+      } catch (thrown) {
+        return codeOf(thrown) !== BUSY;
+      }
+      db.close();
+      db = fresh;
+      key = keyOf(path);
+      return true;
+    },
+  };
 }
+
+function takeOrReplace(path: string): DatabaseSync {
+  try {
+    return take(path);
+  } catch (thrown) {
+    // Not a database: a cut-off file holds nobody back.
+    if (!DAMAGED.includes(codeOf(thrown))) throw thrown;
+    rmSync(path, { force: true });
+    return take(path);
+  }
+}
+
+function take(path: string): DatabaseSync {
+  const db = new DatabaseSync(path, { timeout: 0 });
+  try {
+    db.exec('PRAGMA journal_mode = DELETE; BEGIN EXCLUSIVE');
+    return db;
+  } catch (thrown) {
+    db.close();
+    throw thrown;
+  }
+}
+
+const keyOf = (path: string): string => {
+  const stat = statSync(path, { throwIfNoEntry: false });
+  return stat ? `${stat.dev}:${stat.ino}` : 'none';
+};

@@ -1,15 +1,10 @@
 // What keeps the whole daemon from claiming, and the faults of the machine: who says so, since when, what is done about it.
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { now } from './clock.ts';
 import type { Events } from './events.ts';
+import { type Fault, machineFault } from './faults.ts';
 import type { Workspace } from './paths.ts';
-
-/** A fault of the machine, as `status` tells it. */
-export interface Fault {
-  what: string;
-  since: string;
-  doing: string;
-}
 
 /** The file that remembers a pause by the operator over a restart; it holds the reason. */
 export const pauseFile = (workspace: Workspace): string => join(workspace.state, 'paused');
@@ -65,11 +60,33 @@ export class Holds {
     return [...this.#faults.values()];
   }
 
-  /** A fault that is told again keeps the time it began; null ends it. */
-  setFault(source: string, fault: Fault | null): void {
+  hasFault(source: string): boolean {
+    return this.#faults.has(source);
+  }
+
+  /** A fault that is told again keeps the time it began; null ends it. With `holds` nothing is claimed while it lasts. */
+  setFault(source: string, fault: { what: string; doing: string; holds?: boolean } | null): void {
     const known = this.#faults.get(source);
-    if (fault) this.#faults.set(source, known ? { ...fault, since: known.since } : fault);
-    else this.#faults.delete(source);
-    if (fault && !known) this.#events.emit('warning', { message: fault.what });
+    if (fault) {
+      const { what, doing } = fault;
+      this.#faults.set(source, { what, since: known?.since ?? now(), doing });
+      if (!known) this.#events.emit('warning', { message: `${what}; ${doing}` });
+    } else if (known) {
+      this.#faults.delete(source);
+      this.#events.emit('warning', { message: `it is over: ${known.what}` });
+    }
+    this.set(`fault: ${source}`, fault?.holds ? fault.what : null);
+    if (known?.what !== fault?.what) this.onChange();
+  }
+
+  /** Takes a thrown value for what it says of the machine, until it works again; false when it says nothing of it. */
+  blame(thrown: unknown): boolean {
+    const what = machineFault(thrown);
+    // The first is kept: what fails after it fails for the same reason.
+    if (what !== null && !this.hasFault('machine')) this.setFault('machine', { what, doing: HELD, holds: true });
+    return what !== null;
   }
 }
+
+/** What is done about most faults. */
+export const HELD = 'nothing is claimed until it is over, and then all goes on by itself';

@@ -1,6 +1,7 @@
 // Carries out what was asked over the control socket.
 import type { ParsedRequest } from './api/control.ts';
 import type { Context } from './attempt/context.ts';
+import type { Board } from './board.ts';
 import { answer as answerQuestion, type Operator, PLAIN_VERBS, reject, resolve } from './operate.ts';
 import { toJson } from './queue/port.ts';
 import type { Scheduler } from './scheduler.ts';
@@ -9,9 +10,9 @@ import type { Scheduler } from './scheduler.ts';
 export async function answer(
   ctx: Context,
   scheduler: Scheduler,
+  board: Board,
   halt: (now: boolean) => void,
   request: ParsedRequest,
-  version: string,
 ): Promise<unknown> {
   const op: Operator = { ...ctx, endRunning: (id, why) => scheduler.end(id, why) };
   const after = async (work: Promise<Parameters<typeof toJson>[0]>) => {
@@ -20,8 +21,8 @@ export async function answer(
     return toJson(task);
   };
   switch (request.op) {
-    case 'ping':
-      return { pid: process.pid, version };
+    case 'info':
+      return board.info();
     case 'stop':
       setImmediate(() => halt(request.now));
       return { running: scheduler.jobs.size };

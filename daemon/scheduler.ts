@@ -7,6 +7,7 @@ import { messageOf } from './errors.ts';
 import { gate } from './gate/gate.ts';
 import { Holds } from './holds.ts';
 import type { Claim, Task } from './queue/port.ts';
+import { recover } from './recover.ts';
 import { DEFAULT_ROLE, readRole } from './roles/role.ts';
 import type { Blocked } from './waiting/blocked.ts';
 import { type Wait, waitReason } from './waiting/wait.ts';
@@ -47,6 +48,7 @@ export class Scheduler {
   /** No task that was taken here came to a bad end. */
   clean = true;
   readonly #broken = new Set<string>();
+  #leftovers: Promise<void> | null = null;
   #taken = 0;
   #running = false;
   #again = false;
@@ -88,7 +90,8 @@ export class Scheduler {
       }
     } catch (thrown) {
       // A full disk or a folder that is gone: told, and tried again in a while.
-      this.#ctx.events.emit('warning', { message: `could not look for work: ${messageOf(thrown)}` });
+      if (!this.holds.blame(thrown))
+        this.#ctx.events.emit('warning', { message: `could not look for work: ${messageOf(thrown)}` });
       this.#wakeIn(5000);
     } finally {
       this.#running = false;
@@ -150,6 +153,7 @@ export class Scheduler {
     const abort = new AbortController();
     const done = work(abort.signal)
       .catch((thrown: unknown) => {
+        this.holds.blame(thrown);
         this.#ctx.events.emit('warning', { task: task.id, message: `its work broke off: ${messageOf(thrown)}` });
         return null;
       })
@@ -178,14 +182,28 @@ export class Scheduler {
     this.#broken.add(id);
     setTimeout(() => {
       this.#broken.delete(id);
-      const { queue, self } = this.#ctx;
-      void queue.get(id).then((task) => {
-        const lock = queue.lockOf(id);
-        if (task?.queue === 'claimed' && !this.jobs.has(id) && !this.stopping && lock !== 'unreadable')
-          this.take(queue.adopt(task, lock, self));
-        this.nudge();
-      });
+      void this.takeLeftovers();
     }, REENTER_MS);
+  }
+
+  /** Goes on with claimed tasks that nobody works on: an earlier daemon left them, or their work broke off. */
+  takeLeftovers(): Promise<void> {
+    this.#leftovers ??= this.#takeLeftovers().finally(() => {
+      this.#leftovers = null;
+      this.nudge();
+    });
+    return this.#leftovers;
+  }
+
+  async #takeLeftovers(): Promise<void> {
+    if (this.stopping) return;
+    const atWork = (id: string) => this.jobs.has(id) || this.#broken.has(id);
+    try {
+      for (const claim of await recover(this.#ctx, atWork)) this.take(claim);
+    } catch (thrown) {
+      if (!this.holds.blame(thrown))
+        this.#ctx.events.emit('warning', { message: `could not look at what is claimed: ${messageOf(thrown)}` });
+    }
   }
 
   /** Why a waiting task does not run now, or null. */

@@ -12,7 +12,7 @@ import type { Workspace } from '../paths.ts';
 const id = z.string().min(1);
 /** What can be asked of a running daemon. */
 const requestSchema = z.discriminatedUnion('op', [
-  z.object({ op: z.literal('ping') }),
+  z.object({ op: z.literal('info') }),
   z.object({ op: z.literal('stop'), now: z.boolean().default(false) }),
   z.object({ op: z.literal('dropped'), name: id }),
   z.object({ op: z.literal('pause_all'), reason: z.string() }),

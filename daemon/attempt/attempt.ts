@@ -62,7 +62,7 @@ async function tryTask(ctx: Context, { task, lock }: Claim, signal: AbortSignal)
     const prepared = await prepare(ctx, task, lock, plan, randomUUID());
     if ('ending' in prepared) return { ...none, ending: prepared.ending };
     if (abort()) return { ...none, ending: abortedBy(abort(), task.id) };
-    run = await execute(ctx, lock, plan, prepared.request, prepared.env, signal);
+    run = await execute(ctx, { task, lock }, plan, prepared.request, prepared.env, signal);
   }
   lock.phase = 'settle';
   await ctx.queue.renew(lock);

@@ -7,7 +7,8 @@ import { type RunReport, runAgent, stillRuns } from '../agents/run.ts';
 import { now } from '../clock.ts';
 import { childEnv } from '../process/env.ts';
 import { readExit, readPid } from '../process/shim.ts';
-import type { AgentProcess, Lock } from '../queue/port.ts';
+import type { AgentProcess, Claim, Lock } from '../queue/port.ts';
+import type { TaskSpec } from '../task/terms.ts';
 import type { Context } from './context.ts';
 import type { Plan } from './plan.ts';
 import { readJson, writeJson } from './work.ts';
@@ -20,6 +21,8 @@ export interface RunRecord {
   model: string | null;
   role: string;
   session: string | null;
+  /** The front matter as it was when it was claimed: its result is judged by that, whatever the file says meanwhile. */
+  spec?: TaskSpec;
   /** Without the prompt and the body, which have files of their own. */
   request?: Omit<AgentRequest, 'prompt' | 'body'>;
 }
@@ -43,7 +46,7 @@ export const readRun = (dir: string): RunRecord | null => readJson<RunRecord>(jo
 /** Starts the agent and waits for its end. */
 export async function execute(
   ctx: Context,
-  lock: Lock,
+  { task: { spec }, lock }: Claim,
   plan: Plan,
   request: AgentRequest,
   hookEnv: Record<string, string>,
@@ -61,7 +64,7 @@ export async function execute(
   };
   writeFileSync(at(request, 'prompt.md'), request.prompt, { mode: 0o600 });
   const { prompt: _p, body: _b, ...rest } = request;
-  writeJson(at(request, 'run.json'), { ...record, request: rest } satisfies RunRecord);
+  writeJson(at(request, 'run.json'), { ...record, spec, request: rest } satisfies RunRecord);
   lock.phase = 'execute';
   await ctx.queue.renew(lock);
   await stagger(plan);

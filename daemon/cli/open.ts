@@ -1,11 +1,12 @@
 // How a command gets at the workspace: its settings, its queue, and the daemon if one runs.
 
-import { mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync } from 'node:fs';
 import { lock } from 'proper-lockfile';
 import { ask, type Request } from '../api/control.ts';
-import { type LoadedSettings, loadSettings } from '../config.ts';
+import { type LoadedSettings, loadSettings, worktreesDir } from '../config.ts';
 import { TowpathError } from '../errors.ts';
 import { Events } from '../events.ts';
+import { makeFolders } from '../folders.ts';
 import { type DaemonInfo, readDaemonInfo } from '../hold.ts';
 import { openLedger } from '../ledger/ledger.ts';
 import type { Operator } from '../operate.ts';
@@ -13,7 +14,7 @@ import { findWorkspace, type Workspace } from '../paths.ts';
 import { isAlive } from '../process/identity.ts';
 import { FileQueue } from '../queue/files/engine.ts';
 import { toJson } from '../queue/port.ts';
-import { QUEUES, type TaskJson } from '../task/terms.ts';
+import type { TaskJson } from '../task/terms.ts';
 
 export interface Opened {
   workspace: Workspace;
@@ -27,7 +28,8 @@ export interface Opened {
 export function open(given?: string): Opened {
   const workspace = findWorkspace(given);
   const loaded = loadSettings(workspace);
-  for (const queue of QUEUES) mkdirSync(workspace.queue(queue), { recursive: true });
+  // A workspace that was never used gets its folders; where they are gone later, nothing is made in their place.
+  if (!existsSync(workspace.state)) makeFolders(workspace, worktreesDir(loaded.settings, workspace));
   const info = readDaemonInfo(workspace);
   const daemon = info && isAlive(info) ? info : null;
   return { workspace, loaded, queue: new FileQueue(workspace, { durability: loaded.settings.durability }), daemon };

@@ -1,6 +1,7 @@
 // The command line: every command, its arguments and its help in one list; what a command does is in its own file.
 import { Argument, Command, CommanderError, Option } from 'commander';
 import { EXIT, messageOf, TowpathError } from '../errors.ts';
+import { machineFault } from '../faults.ts';
 import { QUEUES } from '../task/terms.ts';
 import type { Common } from './common.ts';
 
@@ -148,7 +149,9 @@ export async function main(argv: readonly string[], version: string): Promise<nu
   } catch (thrown) {
     if (thrown instanceof CommanderError) return thrown.exitCode === 0 ? EXIT.ok : EXIT.usage;
     if (argv.includes('--debug') && thrown instanceof Error) console.error(thrown.stack);
-    const line = thrown instanceof TowpathError ? thrown.line : messageOf(thrown);
+    const fault = machineFault(thrown);
+    const line =
+      thrown instanceof TowpathError ? thrown.line : fault ? `${fault}: try again when it is over` : messageOf(thrown);
     const code = thrown instanceof TowpathError ? thrown.code : 'failed';
     console.error(argv.includes('--json') ? JSON.stringify({ error: { code, message: line } }) : `towpath: ${line}`);
     return thrown instanceof TowpathError ? thrown.exit : EXIT.failed;

@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import type { Context } from '../attempt/context.ts';
 import { decide, type Ending, failure, policyOf } from '../attempt/ending.ts';
+import { readRun } from '../attempt/execute.ts';
 import { taskHooks } from '../attempt/hook.ts';
 import { makePlan, type Plan } from '../attempt/plan.ts';
 import { readWork, type Work, writeJson, writeWork } from '../attempt/work.ts';
@@ -15,7 +16,10 @@ import { checkFeedback, runChecks } from './checks.ts';
 import { protectedFiles } from './protect.ts';
 
 /** Takes a task in provisional/ to done/, back to incoming/, to failed/ or blocked/, or leaves it there for a person to review. */
-export async function gate(ctx: Context, task: Task, signal: AbortSignal): Promise<Task | null> {
+export async function gate(ctx: Context, found: Task, signal: AbortSignal): Promise<Task | null> {
+  const { id, state } = found;
+  // By the front matter that was claimed: an agent could have written into the file, a person may have broken it.
+  const task = { ...found, spec: readRun(ctx.workspace.run(id, state.runs ?? 1))?.spec ?? found.spec };
   let plan: Plan | null = null;
   let ending: Ending | 'accept' | 'review';
   try {

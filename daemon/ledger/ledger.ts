@@ -43,7 +43,7 @@ export class Ledger {
   #pending: TowpathEvent[] = [];
   #tick: NodeJS.Timeout | null = null;
   #retry: NodeJS.Timeout | null = null;
-  #failing = false;
+  #failure: string | null = null;
   #closed = false;
   #unsubscribe: (() => void)[] = [];
 
@@ -70,7 +70,7 @@ export class Ledger {
     this.#pending.push(event);
     if (this.#pending.length > PENDING_MAX) this.#pending.splice(0, this.#pending.length - PENDING_MAX);
     // While writing fails the timer alone tries: each try may stand still for the busy time.
-    if (this.#failing) this.#later();
+    if (this.#failure !== null) this.#later();
     else this.#tick ??= setTimeout(() => this.flush(), TOGETHER_MS);
   }
 
@@ -94,7 +94,7 @@ export class Ledger {
     });
     if (done) {
       this.#pending = this.#pending.slice(batch.length);
-      this.#failing = false;
+      this.#failure = null;
     } else this.#later();
     return done === true;
   }
@@ -106,6 +106,11 @@ export class Ledger {
     this.flush();
     if (this.#retry) clearTimeout(this.#retry);
     this.#drop();
+  }
+
+  /** Why it cannot be written just now, for a person; null when it can. */
+  get problem(): string | null {
+    return this.#failure === null ? null : `the ledger cannot be written: ${this.#failure}`;
   }
 
   /** Events in order of their ids, from the one after `after`. Without `after`, `limit` takes the latest. */
@@ -168,7 +173,7 @@ export class Ledger {
   }
 
   #ask<T>(question: (db: DatabaseSync) => T): T | undefined {
-    if (!this.#failing) this.flush();
+    if (this.#failure === null) this.flush();
     return this.#closed ? undefined : this.#use(question);
   }
 
@@ -178,7 +183,7 @@ export class Ledger {
       try {
         const db = this.#connect();
         const answer = db ? work(db) : undefined;
-        if (this.#options.readonly) this.#failing = false;
+        if (this.#options.readonly) this.#failure = null;
         return answer;
       } catch (thrown) {
         const damaged = isDamage(thrown);
@@ -215,13 +220,13 @@ export class Ledger {
   }
 
   #failed(thrown: unknown): undefined {
-    if (!this.#failing)
+    if (this.#failure === null)
       this.#tell(
         this.#options.readonly
           ? `the ledger ${this.#path} cannot be read: ${messageOf(thrown)}`
           : `the ledger cannot be written (${messageOf(thrown)}): it is tried again, ${this.#pending.length} events wait`,
       );
-    this.#failing = true;
+    this.#failure = messageOf(thrown);
   }
 
   #tell(message: string): void {

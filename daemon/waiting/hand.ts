@@ -22,8 +22,9 @@ export async function noticeHandMoves(ctx: Context, runner: Runner, queue: Queue
     const id = stemOf(name);
     const atWork = runner.jobs.has(id);
     if (queue === 'claimed') {
-      // Taken out of claimed/ while it runs: the person wants it to stop.
-      const there = atWork && existsSync(join(ctx.workspace.queue(queue), name));
+      // Taken out of claimed/ while it runs: the person wants it to stop. With the folder itself gone it is no such wish.
+      const dir = ctx.workspace.queue(queue);
+      const there = existsSync(join(dir, name)) || !existsSync(dir);
       if (atWork && !there && (await ctx.queue.get(id))?.queue !== 'claimed') {
         const lock = ctx.queue.lockOf(id);
         if (lock !== null && lock !== 'unreadable' && lock.phase !== 'settle') await runner.end(id, 'cancel');

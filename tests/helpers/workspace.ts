@@ -53,9 +53,9 @@ export class TestWorkspace {
   /** All that the daemons printed. */
   output = '';
 
-  /** `settings` is the text of towpath.yaml. The workspace is its own repository unless `repo: false`. */
-  constructor(settings = 'agent: shell\nretry: {initial: 100ms}\n', options: { repo?: boolean } = {}) {
-    this.root = options.repo === false ? tempDir() : makeRepo();
+  /** `settings` is the text of towpath.yaml. The workspace is its own repository unless `repo: false`; `dir` is where it is made. */
+  constructor(settings = 'agent: shell\nretry: {initial: 100ms}\n', options: { repo?: boolean; dir?: string } = {}) {
+    this.root = options.repo === false ? tempDir() : makeRepo(options.dir);
     writeFileSync(join(this.root, 'towpath.yaml'), settings);
     for (const queue of ['incoming', 'claimed', 'provisional', 'done', 'blocked', 'failed'])
       mkdirSync(join(this.root, 'queues', queue), { recursive: true });

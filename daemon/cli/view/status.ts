@@ -1,11 +1,10 @@
 // towpath status: what is going on and what needs you, as one stable object and as one screen.
 import type { Reader } from '../../agents/port.ts';
+import { liveInfo } from '../../api/info.ts';
 import { epochMs } from '../../clock.ts';
-import { readDaemonInfo } from '../../hold.ts';
 import type { Ledger } from '../../ledger/ledger.ts';
 import { Limits } from '../../limits.ts';
 import type { Workspace } from '../../paths.ts';
-import { isAlive } from '../../process/identity.ts';
 import { treeOf } from '../../process/tree.ts';
 import { treeLoad } from '../../process/usage.ts';
 import { readLock } from '../../queue/files/lock.ts';
@@ -59,8 +58,7 @@ const READ_MAX = 2000;
 
 export async function gatherStatus(sources: StatusSources): Promise<Status> {
   const { workspace, queue, ledger, now = Date.now() } = sources;
-  const info = readDaemonInfo(workspace);
-  const daemon = info && isAlive(info) ? info : null;
+  const daemon = await liveInfo(workspace);
   const counts = await queue.counts();
   const list = (name: Queue): Promise<Task[]> => (counts[name] > 0 ? queue.list(name) : Promise.resolve([]));
   const claimed = await list('claimed');

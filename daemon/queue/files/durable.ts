@@ -65,11 +65,22 @@ export class Durable {
     return true;
   }
 
+  /** Takes room on the disk beside a path until it is given back. Throws ENOSPC when there is not so much. */
+  reserve(path: string, bytes: number): { give: () => void } {
+    const aside = this.#aside(path, Buffer.alloc(bytes), false);
+    return { give: () => rmSync(aside, { force: true }) };
+  }
+
   /** One rename, then both folders synced. The caller has made sure that `to` is free. */
   move(from: string, to: string): void {
-    // A queue's folder may have been removed; without this its tasks would have nowhere to go.
-    mkdirSync(dirname(to), { recursive: true });
-    renameSync(from, to);
+    try {
+      renameSync(from, to);
+    } catch (thrown) {
+      // One queue's folder may have been removed; without it its tasks would have nowhere to go.
+      if (errno(thrown) !== 'ENOENT' || !existsSync(from)) throw thrown;
+      mkdirSync(dirname(to));
+      renameSync(from, to);
+    }
     this.sync(dirname(to));
     if (dirname(from) !== dirname(to)) this.sync(dirname(from));
   }

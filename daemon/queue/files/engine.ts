@@ -1,12 +1,11 @@
 // The queue as folders: the folder is the state, a rename the transition, and ENOENT a lost race.
-import { existsSync, readdirSync, renameSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, renameSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { now } from '../../clock.ts';
 import { errno, TowpathError } from '../../errors.ts';
 import type { Workspace } from '../../paths.ts';
 import { parseTask, withState } from '../../task/file.ts';
 import { idProblem } from '../../task/schema.ts';
-import { mergeState } from '../../task/state.ts';
 import { QUEUES, type Queue, type State } from '../../task/terms.ts';
 import type {
   Claim,
@@ -24,6 +23,7 @@ import { Durable, freeName, freePath } from './durable.ts';
 import { Intake, type Waiting } from './intake.ts';
 import { newLock, publishLock, readLock, removeLock, renewLock, rewriteLock } from './lock.ts';
 import { Lookup } from './lookup.ts';
+import { Mover } from './mover.ts';
 import { isTaskName, readRegular, readTask, stemOf, taskNames } from './read.ts';
 import { fileOf, Records } from './records.ts';
 import { watchQueues } from './watcher.ts';
@@ -41,6 +41,7 @@ export class FileQueue implements QueuePort {
   readonly #workspace: Workspace;
   readonly #disk: Durable;
   readonly #records: Records;
+  readonly #mover: Mover;
   readonly #lookup: Lookup;
   readonly #options: FileQueueOptions;
   /** Names in incoming whose lock was there when they were to be claimed. */
@@ -51,6 +52,7 @@ export class FileQueue implements QueuePort {
     this.#options = options;
     this.#disk = new Durable(options.durability);
     this.#records = new Records(workspace);
+    this.#mover = new Mover(workspace, this.#disk, this.#records);
     this.intake = new Intake(workspace.queue('incoming'), (task, name) => this.#admit(task, name));
     this.#lookup = new Lookup(workspace, this.intake, this.#records);
   }
@@ -74,6 +76,8 @@ export class FileQueue implements QueuePort {
           (!parsed.spec.id && this.intake.byId(stemOf(candidate)) !== undefined),
       );
       const path = join(this.#workspace.queue('incoming'), free);
+      if (!existsSync(dirname(path)))
+        throw new TowpathError('filesystem', `${dirname(path)} is gone`, 'put it back, or run "towpath init"');
       if (!this.#disk.create(path, bytes)) continue;
       this.#disk.sync(dirname(path));
       return parsed.spec.id ?? stemOf(free);
@@ -98,10 +102,10 @@ export class FileQueue implements QueuePort {
 
   #take(waiting: Waiting, owner: Lock['owner'], worker?: string): Claim | null {
     const from = join(this.#workspace.queue('incoming'), waiting.name);
-    this.intake.forget(waiting.name);
     // The file is read anew: what runs is what lies there now.
     const task = readTask(dirname(from), waiting.name, 'incoming');
     if (!task || task.id !== (task.spec.id ?? stemOf(waiting.name)) || task.refusal) {
+      this.intake.forget(waiting.name);
       this.intake.look(waiting.name);
       return null;
     }
@@ -116,12 +120,14 @@ export class FileQueue implements QueuePort {
     });
     if (!publishLock(this.#disk, path, lock)) {
       // Somebody has it, perhaps a run that is just being ended because a person moved the file back: looked at again next time.
+      this.intake.forget(waiting.name);
       this.#held.add(waiting.name);
       return null;
     }
     const to = join(this.#workspace.queue('claimed'), `${task.id}.md`);
+    const taken = existsSync(to);
     try {
-      if (existsSync(to)) throw new TowpathError('wrong_state', `${to} exists`);
+      if (taken) throw new TowpathError('wrong_state', `${to} exists`);
       // From here on the state in its file is ours, and counts when it comes back; what it brought along does not.
       this.#records.begin(task.id, fresh);
       this.#disk.move(from, to);
@@ -130,10 +136,13 @@ export class FileQueue implements QueuePort {
       if (state !== task.state) this.#writeDown(to, state);
       this.#records.remember(lock);
     } catch (thrown) {
-      removeLock(path);
-      if (errno(thrown) === 'ENOENT' || thrown instanceof TowpathError) return null;
-      throw thrown;
+      // What was moved keeps its lock: the next look at what is claimed goes on with it.
+      if (taken || !existsSync(to)) removeLock(path);
+      if (errno(thrown) !== 'ENOENT' && !(thrown instanceof TowpathError)) throw thrown;
+      this.intake.forget(waiting.name);
+      return null;
     }
+    this.intake.forget(waiting.name);
     return { task: { ...task, state, queue: 'claimed', path: to }, lock };
   }
 
@@ -174,46 +183,11 @@ export class FileQueue implements QueuePort {
     return this.#transfer(id, task.queue, to, epoch ? { epoch, ...state } : state, basename(task.path));
   }
 
-  /** Leaving incoming the file is moved and then edited, else edited and then moved: never is a file edited where it may be claimed. */
-  #transfer(id: string, from: Queue, to: Queue, change: Settlement['state'], name = `${id}.md`): Task {
-    const source = join(this.#workspace.queue(from), name);
-    // Looked at first: a file that a person has just moved to where it shall go must not be taken for somebody else's.
-    if (!existsSync(source))
-      throw new TowpathError('task_not_found', `"${id}" was moved out of ${from}/`, `see "towpath show ${id}"`);
-    const target = this.#roomFor(join(this.#workspace.queue(to), `${id}.md`), source);
-    let edited: Task | null;
-    if (from === 'incoming') {
-      this.#disk.move(source, target);
-      this.intake.forget(name);
-      edited = this.#edit(target, to, change, true);
-    } else {
-      edited = this.#edit(source, to, change, false);
-      this.#disk.move(source, target);
-    }
-    const known = edited !== null && to !== 'incoming';
-    const task = known ? { ...edited!, path: target } : readTask(dirname(target), basename(target), to);
-    if (!task) throw new TowpathError('task_not_found', `"${id}" was moved away`);
-    if (to === 'incoming') this.intake.handedOver(basename(target));
+  #transfer(id: string, from: Queue, to: Queue, state: Settlement['state'], name = `${id}.md`): Task {
+    const task = this.#mover.transfer({ id, from, name, to, state });
+    if (from === 'incoming') this.intake.forget(name);
+    if (to === 'incoming') this.intake.handedOver(basename(task.path));
     return task;
-  }
-
-  /** Writes the state; returns the task as it is then, or null when its file is not to be touched. */
-  #edit(path: string, queue: Queue, change: Settlement['state'], syncDir: boolean): Task | null {
-    const stat = statSync(path, { throwIfNoEntry: false });
-    const dir = dirname(path);
-    const task = readTask(dir, basename(path), queue);
-    // A link is never written through, and a huge file is not copied for a line: their reason is what reading them says.
-    if (!task || !stat?.isFile() || /symbolic link|larger than/.test(task.refusal ?? '')) return null;
-    const state: State = mergeState(this.#records.trusted(task), { ...change, queue, created_at: task.created_at });
-    this.#disk.replace(path, withState(readRegular(path), state));
-    if (syncDir) this.#disk.sync(dir);
-    return { ...task, state };
-  }
-
-  /** A name that no other task has: whoever came in under a name that is ours steps aside. */
-  #roomFor(target: string, source: string): string {
-    if (target !== source && existsSync(target)) renameSync(target, freePath(target));
-    return target;
   }
 
   #admit(task: Task, name: string): Task | null {
@@ -230,8 +204,7 @@ export class FileQueue implements QueuePort {
 
   #refuse(task: Task, name: string, reason: string): null {
     const target = freePath(join(this.#workspace.queue('failed'), name));
-    this.#disk.move(task.path, target);
-    this.#edit(target, 'failed', { outcome: 'refused', reason, finished_at: now() }, true);
+    this.#mover.moveThenEdit(task.path, target, 'failed', { outcome: 'refused', reason, finished_at: now() });
     const refused = readTask(dirname(target), basename(target), 'failed');
     if (refused) this.#options.onRefused?.({ ...refused, state: { ...refused.state, reason } });
     return null;
@@ -280,8 +253,13 @@ export class FileQueue implements QueuePort {
 
   watch(onHint: (hint: QueueHint) => void): Promise<() => Promise<void>> {
     return watchQueues(this.#workspace, (hint) => {
-      if (hint.queue === 'incoming' && hint.name && isTaskName(hint.name)) this.intake.look(hint.name);
-      onHint(hint);
+      try {
+        if (hint.queue === 'incoming' && hint.name && isTaskName(hint.name)) this.intake.look(hint.name);
+        onHint(hint);
+      } catch {
+        // A fault of the machine: reading the whole folder meets it too, and there it is told and tried again.
+        onHint({ queue: hint.queue });
+      }
     });
   }
 

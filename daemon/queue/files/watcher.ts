@@ -1,5 +1,5 @@
 // Hints that a queue folder changed: chokidar for incoming, the system's bare watch for the others, which may hold a million files.
-import { type FSWatcher, mkdirSync, statSync, watch } from 'node:fs';
+import { existsSync, type FSWatcher, mkdirSync, statSync, watch } from 'node:fs';
 import { basename } from 'node:path';
 import chokidar from 'chokidar';
 import type { Workspace } from '../../paths.ts';
@@ -36,7 +36,8 @@ export async function watchQueues(
     if (held?.watcher && held.inode === inode && inode) return;
     held?.watcher?.close();
     try {
-      if (!inode) mkdirSync(dir, { recursive: true });
+      // Only one that is gone by itself: with all of them gone the disk is, and nothing may be made in its place.
+      if (!inode && QUEUES.some((other) => existsSync(workspace.queue(other)))) mkdirSync(dir);
       if (queue === 'incoming') return void bare.set(queue, { watcher: null, inode });
       const watcher = watch(dir, (_event, name) => onHint({ queue, ...(name ? { name } : {}) }));
       watcher.on('error', () => {

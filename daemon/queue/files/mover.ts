@@ -1,0 +1,82 @@
+// Takes a task file from one queue to another with its state written: never edited where it may be claimed, never there without its reason.
+import { existsSync, lstatSync, renameSync, statSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+import { TowpathError } from '../../errors.ts';
+import type { Workspace } from '../../paths.ts';
+import { MAX_BYTES, withState } from '../../task/file.ts';
+import { mergeState } from '../../task/state.ts';
+import type { Queue, State } from '../../task/terms.ts';
+import type { Settlement, Task } from '../port.ts';
+import { type Durable, freePath } from './durable.ts';
+import { readRegular, readTask } from './read.ts';
+import type { Records } from './records.ts';
+
+/** What a state takes in a file, bytes; long feedback takes more. */
+const STATE_ROOM = 16 * 1024;
+
+export interface Transfer {
+  id: string;
+  from: Queue;
+  /** The file's name there. */
+  name: string;
+  to: Queue;
+  state: Settlement['state'];
+}
+
+export class Mover {
+  readonly #workspace: Workspace;
+  readonly #disk: Durable;
+  readonly #records: Records;
+
+  constructor(workspace: Workspace, disk: Durable, records: Records) {
+    this.#workspace = workspace;
+    this.#disk = disk;
+    this.#records = records;
+  }
+
+  /** Leaving incoming the file is moved and then edited, else edited and then moved. Returns the task as it is then. */
+  transfer({ id, from, name, to, state }: Transfer): Task {
+    const source = join(this.#workspace.queue(from), name);
+    // Looked at first: a file that a person has just moved to where it shall go must not be taken for somebody else's.
+    if (!existsSync(source))
+      throw new TowpathError('task_not_found', `"${id}" was moved out of ${from}/`, `see "towpath show ${id}"`);
+    const target = join(this.#workspace.queue(to), `${id}.md`);
+    // A name that no other task has: whoever came in under a name that is ours steps aside.
+    if (target !== source && existsSync(target)) renameSync(target, freePath(target));
+    let edited: Task | null;
+    if (from === 'incoming') edited = this.moveThenEdit(source, target, to, state);
+    else {
+      edited = this.#edit(source, to, state, false);
+      this.#disk.move(source, target);
+    }
+    const known = edited !== null && to !== 'incoming';
+    const task = known ? { ...edited!, path: target } : readTask(dirname(target), basename(target), to);
+    if (!task) throw new TowpathError('task_not_found', `"${id}" was moved away`);
+    return task;
+  }
+
+  /** Out of incoming. Room for the state is made first: on a full disk the file stays where it is, and none arrives without its reason. */
+  moveThenEdit(source: string, target: string, queue: Queue, change: Settlement['state']): Task | null {
+    const { size } = lstatSync(source);
+    const room = this.#disk.reserve(target, Math.min(size, MAX_BYTES) + STATE_ROOM);
+    try {
+      this.#disk.move(source, target);
+    } finally {
+      room.give();
+    }
+    return this.#edit(target, queue, change, true);
+  }
+
+  /** Writes the state; returns the task as it is then, or null when its file is not to be touched. */
+  #edit(path: string, queue: Queue, change: Settlement['state'], syncDir: boolean): Task | null {
+    const stat = statSync(path, { throwIfNoEntry: false });
+    const dir = dirname(path);
+    const task = readTask(dir, basename(path), queue);
+    // A link is never written through, and a huge file is not copied for a line: their reason is what reading them says.
+    if (!task || !stat?.isFile() || /symbolic link|larger than/.test(task.refusal ?? '')) return null;
+    const state: State = mergeState(this.#records.trusted(task), { ...change, queue, created_at: task.created_at });
+    this.#disk.replace(path, withState(readRegular(path), state));
+    if (syncDir) this.#disk.sync(dir);
+    return { ...task, state };
+  }
+}
