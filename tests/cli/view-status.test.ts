@@ -10,6 +10,7 @@ import { renderStatus } from '../../daemon/cli/view/status-text.ts';
 import { widthOf } from '../../daemon/cli/view/style.ts';
 import { changeKey, gatherBoard } from '../../daemon/cli/view/watch.ts';
 import { renderBoard } from '../../daemon/cli/view/watch-text.ts';
+import { readDaemonInfo } from '../../daemon/hold.ts';
 import { type Ledger, openLedger } from '../../daemon/ledger/ledger.ts';
 import type { Workspace } from '../../daemon/paths.ts';
 import {
@@ -74,6 +75,9 @@ const queue = () =>
     task('refused', 'failed', { refusal: 'priority: "P9" is none of P0, P1, P2, P3 (line 2)' }),
   );
 
+/** A daemon that cannot be asked: what its file says. */
+const info = async () => readDaemonInfo(workspace);
+
 describe('status', () => {
   it('says what runs, what needs a person, and why the rest waits', async () => {
     putDaemon(workspace, { waiting: { next: 'all 2 slots of the daemon are taken' } });
@@ -87,7 +91,7 @@ describe('status', () => {
     });
     finished('broken', 1, new Date().toISOString(), 0.25);
     ledger.record({ at: new Date().toISOString(), event: 'transition', task: 'broken', from: 'claimed', to: 'failed' });
-    const status = await gatherStatus({ workspace, queue: queue(), ledger, readerFor: jsonReader });
+    const status = await gatherStatus({ workspace, info, queue: queue(), ledger, readerFor: jsonReader });
     expect(status).toMatchObject({
       daemon: { running: true, pid: process.pid, paused: null },
       counts: { incoming: 1, claimed: 1, provisional: 2, done: 0, blocked: 4, failed: 2 },
@@ -125,7 +129,7 @@ describe('status', () => {
   });
 
   it('tolerates a daemon file that is missing, half written, or of a dead daemon', async () => {
-    const look = () => gatherStatus({ workspace, queue: queue(), ledger });
+    const look = () => gatherStatus({ workspace, info, queue: queue(), ledger });
     expect((await look()).daemon).toEqual({ running: false, pid: null, since: null, version: null, paused: null });
     put(join(workspace.state, 'daemon.json'), '{"pid": 1');
     expect((await look()).daemon.running).toBe(false);
@@ -141,7 +145,10 @@ describe('status', () => {
       paused: 'disk is full',
       faults: [{ what: 'disk is full', since: ago(60_000), doing: 'nothing is claimed' }],
     });
-    const text = renderStatus(await gatherStatus({ workspace, queue: queueOf(), ledger }), { width: 80, now: NOW });
+    const text = renderStatus(await gatherStatus({ workspace, info, queue: queueOf(), ledger }), {
+      width: 80,
+      now: NOW,
+    });
     expect(text.split('\n')[0]).toBe('● paused: disk is full');
     expect(text).toContain('Faults\n  disk is full  1m ago  nothing is claimed');
   });
@@ -157,6 +164,7 @@ describe('status', () => {
     const hostile = (id: string, where: 'claimed' | 'blocked') =>
       task(id, where, { title: HOSTILE.repeat(5), state: { reason: HOSTILE, model: HOSTILE, agent: HOSTILE } });
     const status = await gatherStatus({
+      info,
       workspace,
       queue: queueOf(hostile('x', 'claimed'), hostile('y', 'blocked')),
       ledger,
@@ -291,9 +299,11 @@ describe('board', () => {
   it('is another one when something changed, not when time went by', async () => {
     putDaemon(workspace);
     put(workspace.lock('run'), lockOf('run'));
-    const a = await gatherStatus({ workspace, queue: queue(), ledger, now: NOW });
-    const b = await gatherStatus({ workspace, queue: queue(), ledger, now: NOW + 1000 });
+    const a = await gatherStatus({ workspace, info, queue: queue(), ledger, now: NOW });
+    const b = await gatherStatus({ workspace, info, queue: queue(), ledger, now: NOW + 1000 });
     expect(changeKey(a)).toBe(changeKey(b));
-    expect(changeKey(await gatherStatus({ workspace, queue: queueOf(), ledger, now: NOW }))).not.toBe(changeKey(a));
+    expect(changeKey(await gatherStatus({ workspace, info, queue: queueOf(), ledger, now: NOW }))).not.toBe(
+      changeKey(a),
+    );
   });
 });

@@ -146,7 +146,8 @@ describe('a workspace in its own repository that git does not ignore', () => {
       ),
     );
     for (const n of [1, 2, 3]) ws.drop(`major-${n}`, shellTask(`sleep 0.${n}; echo ${n} > f`));
-    expect(ws.drain().code).toBe(0);
+    const drained = ws.drain();
+    expect(drained.code, drained.stderr).toBe(0);
     for (const id of ['minor', 'major-1', 'major-2', 'major-3'])
       expect(ws.show(id)).toMatchObject({ queue: 'done', attempts: 1 });
     expect(ws.git('show', '--name-only', '--format=', 'HEAD').trim()).toBe('m');

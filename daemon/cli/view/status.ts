@@ -2,6 +2,7 @@
 import type { Reader } from '../../agents/port.ts';
 import { liveInfo } from '../../api/info.ts';
 import { epochMs } from '../../clock.ts';
+import type { DaemonInfo } from '../../hold.ts';
 import type { Ledger } from '../../ledger/ledger.ts';
 import { Limits } from '../../limits.ts';
 import type { Workspace } from '../../paths.ts';
@@ -49,6 +50,8 @@ export interface StatusSources {
   /** Reads an agent's output; without it `last` stays null. */
   readerFor?: ((agent: string) => Reader | null) | undefined;
   now?: number;
+  /** What the daemon tells of itself; by default it is asked. */
+  info?: () => Promise<DaemonInfo | null>;
 }
 
 /** Without a daemon every waiting task waits for one; so many are named. */
@@ -58,7 +61,7 @@ const READ_MAX = 2000;
 
 export async function gatherStatus(sources: StatusSources): Promise<Status> {
   const { workspace, queue, ledger, now = Date.now() } = sources;
-  const daemon = await liveInfo(workspace);
+  const daemon = await (sources.info ?? (() => liveInfo(workspace)))();
   const counts = await queue.counts();
   const list = (name: Queue): Promise<Task[]> => (counts[name] > 0 ? queue.list(name) : Promise.resolve([]));
   const claimed = await list('claimed');
