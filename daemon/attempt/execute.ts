@@ -1,10 +1,11 @@
 // The second phase: the agent runs, or is found running, until it ends; what it came to is written beside its output.
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { AgentEvent, AgentRequest, Verdict } from '../agents/port.ts';
 import { type RunReport, runAgent, stillRuns } from '../agents/run.ts';
 import { now } from '../clock.ts';
+import { endTree } from '../process/end.ts';
 import { childEnv } from '../process/env.ts';
 import { readExit, readPid } from '../process/shim.ts';
 import type { AgentProcess, Claim, Lock } from '../queue/port.ts';
@@ -76,7 +77,10 @@ export async function execute(
 export async function reattach(ctx: Context, lock: Lock, plan: Plan, signal: AbortSignal): Promise<RunVerdict | null> {
   const run_dir = ctx.workspace.run(lock.task, lock.attempt);
   const record = readRun(run_dir);
-  if (!record?.request) return null;
+  if (!record?.request) {
+    if (existsSync(join(run_dir, 'pid')) || existsSync(join(run_dir, 'exit'))) await putAside(ctx, lock, run_dir);
+    return null;
+  }
   const request = { ...record.request, run_dir, prompt: '', body: '' };
   const process = lock.agent ?? findByPidFile(record, run_dir);
   if (!process && !readExit(run_dir)) {
@@ -91,6 +95,13 @@ export async function reattach(ctx: Context, lock: Lock, plan: Plan, signal: Abo
   return watch(ctx, lock, plan, request, record, signal, {
     attach: process ?? { ...ctx.self, pid: -1, name: record.agent, session: record.session },
   });
+}
+
+/** A power cut left the record of a run empty: whoever ran is dead, and the run counts for nothing; what it printed stays beside. */
+async function putAside(ctx: Context, lock: Lock, run_dir: string): Promise<void> {
+  await endTree({ marker: lock.task });
+  renameSync(run_dir, `${run_dir}-torn-${Date.now()}`);
+  ctx.events.emit('warning', { task: lock.task, message: 'the record of its run was cut off: the run begins anew' });
 }
 
 /** The daemon died between the start and the note of it in the lock: the shim has kept who it started. */

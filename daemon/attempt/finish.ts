@@ -11,7 +11,7 @@ import { type Ending, failure } from './ending.ts';
 import type { RunVerdict } from './execute.ts';
 import { taskHooks } from './hook.ts';
 import type { Plan } from './plan.ts';
-import { readWork, type Work, writeWork } from './work.ts';
+import { keepWork, readWork, type Work, writeWork } from './work.ts';
 
 /** What git says of a run. */
 export interface Measured {
@@ -32,6 +32,7 @@ export async function finish(
 ): Promise<{ ending: Ending; measured: Measured }> {
   const work = readWork(ctx.workspace, task.id);
   const measured = await measure(ctx, task, lock, plan, work);
+  await keepWork(ctx, { id: task.id, attempt: lock.attempt, commit: measured.commit });
   const { outcome, reason } = outcomeOf(run, plan, measured, work);
   const closed = closeLimits(ctx, plan, run.verdict, outcome, reason);
   const { input, output, cache_read, cache_write, cost_usd } = run.verdict.usage;
@@ -119,7 +120,7 @@ async function measure(ctx: Context, task: Task, lock: Lock, plan: Plan, work: W
   if (work?.kind === 'tree' && work.open) {
     if (!work.captured) {
       const captured = await captureTree(work.open, { id: task.id, attempt: lock.attempt, message, author });
-      if (captured) writeWork(ctx.workspace, task.id, { ...work, captured: captured.commit });
+      if (captured) writeWork(ctx, task.id, { ...work, captured: captured.commit });
       await restoreTree(work.open);
       return {
         commit: captured?.commit ?? null,

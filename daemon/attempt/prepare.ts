@@ -43,7 +43,7 @@ export async function prepare(
   if (work.kind === 'worktree' && !work.setup_done) {
     const setup = await taskHooks(ctx, 'setup', moment);
     if ('ending' in setup) return setup;
-    work = writeWork(ctx.workspace, task.id, { ...work, setup_done: true });
+    work = writeWork(ctx, task.id, { ...work, setup_done: true });
   }
   const pre = await taskHooks(ctx, 'pre_task', { ...moment, work });
   if ('ending' in pre) return pre;
@@ -118,7 +118,7 @@ async function openWork(ctx: Context, task: Task, plan: Plan, attempt: number): 
   const ours = known?.kind === 'worktree' && known.repo === plan.repo;
   if (!ours && !(await branchExists(plan.repo, plan.branch)) && !existsSync(plan.worktree))
     // Written down before it is made, so that after a crash both are known to be ours.
-    writeWork(ctx.workspace, task.id, blank('worktree', plan.repo, plan.worktree, plan.branch));
+    writeWork(ctx, task.id, blank('worktree', plan.repo, plan.worktree, plan.branch));
   const begun = readWork(ctx.workspace, task.id);
   const branches = await Promise.all(
     task.spec.depends_on.map(async (id) => ((await branchExists(plan.repo, branchOf(id))) ? [branchOf(id)] : [])),
@@ -133,7 +133,7 @@ async function openWork(ctx: Context, task: Task, plan: Plan, attempt: number): 
   });
   for (const message of made.warnings) ctx.events.emit('warning', { task: task.id, message });
   const before = begun ?? blank('worktree', plan.repo, plan.worktree, plan.branch);
-  return writeWork(ctx.workspace, task.id, {
+  return writeWork(ctx, task.id, {
     ...before,
     worktree: made.worktree,
     accepted: false,
@@ -151,7 +151,7 @@ async function openOwnTree(
   noGit: boolean,
   _attempt: number,
 ): Promise<Work> {
-  if (noGit) return writeWork(ctx.workspace, task.id, blank('folder', plan.repo, plan.repo, null));
+  if (noGit) return writeWork(ctx, task.id, blank('folder', plan.repo, plan.repo, null));
   // An open tree that was not closed: the same attempt is entered again after a crash.
   if (known?.kind === 'tree' && known.open && !known.captured) return known;
   // The queues live on while the agent works: what happens in them is not its doing.
@@ -176,7 +176,7 @@ async function openOwnTree(
         message: `the earlier work does not apply any more and stays at ${known.captured}: ${thrown.message}`,
       });
     });
-  return writeWork(ctx.workspace, task.id, work);
+  return writeWork(ctx, task.id, work);
 }
 
 const blank = (kind: Work['kind'], repo: string, worktree: string, branch: string | null): Work => ({

@@ -1,8 +1,11 @@
 // The private record of where a task's work is: kept with its runs, because what a task file says of paths and branches is not trusted.
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { z } from 'zod';
+import type { Settings } from '../config.ts';
 import type { Workspace } from '../paths.ts';
+import { keepCommit, syncAll } from '../worktree/keep.ts';
+import { salvageRef, startRef } from '../worktree/refs.ts';
 
 const schema = z.object({
   /** `tree`: the repository's own checked-out tree; `folder`: no git there at all. */
@@ -36,15 +39,47 @@ export function readWork(workspace: Workspace, id: string): Work | null {
   }
 }
 
-export function writeWork(workspace: Workspace, id: string, work: Work): Work {
+/** Kept before anything is made that only it knows for ours: without it after a power cut, a branch would be a stranger's. */
+export function writeWork({ workspace, settings }: WorkOwner, id: string, work: Work): Work {
   mkdirSync(workspace.runs(id), { recursive: true, mode: 0o700 });
-  writeJson(path(workspace, id), work);
+  const sync = settings.durability === 'full';
+  writeJson(path(workspace, id), work, sync);
+  if (sync) syncFolder(workspace.runs(id));
   return work;
 }
 
+/** Puts a task's commit and the record of it on the disk for good: the transition that comes next stands on them. */
+export async function keepWork(
+  { workspace, settings }: WorkOwner,
+  { id, attempt, commit }: { id: string; attempt: number; commit: string | null },
+): Promise<void> {
+  const work = readWork(workspace, id);
+  if (!work || settings.durability === 'fast') return;
+  const refs = work.open
+    ? [salvageRef(id, attempt), `refs/heads/${work.open.branch}`]
+    : [`refs/heads/${work.branch}`, startRef(`${work.branch}`)];
+  if (commit && work.kind !== 'folder')
+    await keepCommit(work.open?.root ?? work.worktree, work.start ?? work.open?.head ?? null, commit, refs);
+  await syncAll([dirname(workspace.runs(id))]);
+}
+
+interface WorkOwner {
+  workspace: Workspace;
+  settings: Pick<Settings, 'durability'>;
+}
+
+function syncFolder(dir: string): void {
+  const fd = openSync(dir, 'r');
+  try {
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
+
 /** Writes JSON aside and renames it in place. */
-export function writeJson(file: string, value: unknown): void {
-  writeFileSync(`${file}.tmp`, `${JSON.stringify(value, null, 1)}\n`, { mode: 0o600 });
+export function writeJson(file: string, value: unknown, sync = false): void {
+  writeFileSync(`${file}.tmp`, `${JSON.stringify(value, null, 1)}\n`, { mode: 0o600, flush: sync });
   renameSync(`${file}.tmp`, file);
 }
 

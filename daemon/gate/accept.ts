@@ -1,14 +1,17 @@
 // A result is good: a minor task's work becomes a commit on the checked-out branch, a major one's worktree goes and its branch stays.
 import { cleanUp } from '../attempt/clean.ts';
 import type { Context } from '../attempt/context.ts';
-import { readWork, writeWork } from '../attempt/work.ts';
+import { keepWork, readWork, writeWork } from '../attempt/work.ts';
 import { now } from '../clock.ts';
 import type { Task } from '../queue/port.ts';
 import type { StateChange } from '../task/terms.ts';
 import { acceptTree } from '../worktree/tree.ts';
 
 /** Moves a task from provisional/ to done/. Every step may be done again. Throws GitProblem `conflict` when a minor task's work no longer fits. */
-export async function accept(ctx: Pick<Context, 'workspace' | 'queue' | 'events'>, task: Task): Promise<Task> {
+export async function accept(
+  ctx: Pick<Context, 'workspace' | 'settings' | 'queue' | 'events'>,
+  task: Task,
+): Promise<Task> {
   const commit = await land(ctx, task);
   const done = await ctx.queue.move(task.id, 'provisional', {
     to: 'done',
@@ -29,12 +32,16 @@ export async function accept(ctx: Pick<Context, 'workspace' | 'queue' | 'events'
 }
 
 /** Puts the work where it belongs and clears the place it was done in. Returns what of the state changed. */
-export async function land(ctx: Pick<Context, 'workspace' | 'events'>, task: Task): Promise<StateChange> {
+export async function land(ctx: Pick<Context, 'workspace' | 'settings' | 'events'>, task: Task): Promise<StateChange> {
   const work = readWork(ctx.workspace, task.id);
   // From here on a crash leads back here, and not to the checks: the place where they ran may be gone already.
-  if (work && !work.accepted) writeWork(ctx.workspace, task.id, { ...work, accepted: true });
-  if (work?.kind === 'tree' && work.open && work.captured)
-    return { commit: await acceptTree(work.open, work.captured) };
-  if (work?.kind === 'worktree' && (await cleanUp(ctx, task.id, task.state.runs ?? 1))) return { worktree: undefined };
+  if (work && !work.accepted) writeWork(ctx, task.id, { ...work, accepted: true });
+  const attempt = task.state.runs ?? 1;
+  if (work?.kind === 'tree' && work.open && work.captured) {
+    const commit = await acceptTree(work.open, work.captured);
+    await keepWork(ctx, { id: task.id, attempt, commit });
+    return { commit };
+  }
+  if (work?.kind === 'worktree' && (await cleanUp(ctx, task.id, attempt))) return { worktree: undefined };
   return {};
 }

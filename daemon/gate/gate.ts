@@ -11,6 +11,7 @@ import type { Task } from '../queue/port.ts';
 import { changes } from '../worktree/commit.ts';
 import { GitProblem } from '../worktree/git.ts';
 import { applyTree, unapplyTree } from '../worktree/tree.ts';
+import { restoreWorktree } from '../worktree/worktree.ts';
 import { accept } from './accept.ts';
 import { checkFeedback, runChecks } from './checks.ts';
 import { protectedFiles } from './protect.ts';
@@ -107,6 +108,7 @@ async function open(task: Task, work: Work | null): Promise<{ files: string[]; t
     );
   if (work.kind === 'folder' || (work.kind === 'tree' && !work.captured)) return { files: [], tree: null };
   if (work.kind === 'tree') await applyTree(work.open!.root, work.captured!);
+  else await restoreWorktree(work.repo, work.worktree, work.branch!, task.state.commit);
   const found = await changes(
     work.kind === 'tree' ? work.open!.root : work.worktree,
     work.start!,
@@ -164,7 +166,7 @@ export async function turnBack(ctx: Context, task: Task, plan: Plan | null, endi
 /** The repository's own tree is given back as it was; the work is kept on its ref. */
 async function close(ctx: Context, task: Task): Promise<void> {
   const work = readWork(ctx.workspace, task.id);
-  if (work?.accepted) writeWork(ctx.workspace, task.id, { ...work, accepted: false });
+  if (work?.accepted) writeWork(ctx, task.id, { ...work, accepted: false });
   if (work?.kind !== 'tree' || !work.open || !work.captured) return;
   try {
     await unapplyTree(work.open.root, work.captured);

@@ -73,6 +73,8 @@ const CONFIG = [
   'gc.auto=0',
   'maintenance.auto=false',
   'core.safecrlf=false',
+  // Git's own defaults, and refs: an empty one after a power cut breaks the repository. Objects are synced in keep.ts.
+  'core.fsync=committed,-loose-object,reference',
 ];
 
 const UNSAFE = {

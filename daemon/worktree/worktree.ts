@@ -1,5 +1,5 @@
 // A task's own worktree and branch: made, or found again and mended after whatever stopped an earlier run.
-import { lstatSync, mkdirSync, writeFileSync } from 'node:fs';
+import { lstatSync, mkdirSync, unlinkSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { errno } from '../errors.ts';
 import { exclusive, failure, git, items } from './git.ts';
@@ -21,6 +21,7 @@ import {
 import { inspect, openRepo, type Repo, resolveBase } from './repo.ts';
 import { salvage } from './salvage.ts';
 import { fillSubmodules } from './submodules.ts';
+import { relink } from './torn.ts';
 import { unmerged } from './unfinished.ts';
 
 export interface WorktreeRequest {
@@ -70,7 +71,7 @@ export async function prepareWorktree(request: WorktreeRequest): Promise<Prepare
     // The mark is written last: a branch without it was never handed to an agent.
     const begun = ours && tip ? await shaOf(git(repo.root), startRef(branch)) : null;
     const found = await place(repo, dir, branch, ours, tip !== null);
-    if (found) await mend(repo, dir, branch, begun !== null);
+    if (found) await mend(repo, dir, branch, begun === null ? base.sha : null);
     else await create(repo, dir, branch, tip, base.sha);
     const fresh = !found || begun === null;
     const warnings: string[] = [];
@@ -91,6 +92,20 @@ export async function prepareWorktree(request: WorktreeRequest): Promise<Prepare
   });
 }
 
+/**
+ * Makes sure that a finished task's worktree holds the commit that it ended with: after a power cut its files, its index or
+ * git's notes of it may be cut off. What was changed in it since is salvaged. Throws as prepareWorktree does.
+ */
+export async function restoreWorktree(repo: string, dir: string, branch: string, commit?: string): Promise<void> {
+  const run = git(dir);
+  const head = isAbsent(dir) ? null : await run.ask(['rev-parse', '--verify', '-q', 'HEAD^{commit}']);
+  if (head !== null && (commit === undefined || head === commit)) return;
+  await prepareWorktree({ repo, dir, branch, ours: true, dependencies: [] });
+  if (commit === undefined) return;
+  await salvage(dir, basename(dir), 'restored');
+  await git(dir).run(['reset', '-q', '--hard', commit]);
+}
+
 /** Whether the worktree is there to be used again; clears the way for a new one, or says what is in it. */
 async function place(repo: Repo, dir: string, branch: string, ours: boolean, exists: boolean): Promise<boolean> {
   if (exists && !ours)
@@ -102,6 +117,7 @@ async function place(repo: Repo, dir: string, branch: string, ours: boolean, exi
   if (isAbsent(dir)) await forget(repo, dir);
   else {
     if (ours && !(await isWorktreeOf(repo, dir))) await repair(repo, dir);
+    if (ours && !(await isWorktreeOf(repo, dir))) await relink(repo, dir, branch);
     if (ours && (await isWorktreeOf(repo, dir))) return true;
     throw new GitProblem('path_in_way', `${dir} exists and is not this task's worktree`, 'move it away');
   }
@@ -128,15 +144,14 @@ async function create(repo: Repo, dir: string, branch: string, tip: string | nul
   throw failure(repo.root, args, made);
 }
 
-/** Makes an existing worktree usable. One that no agent had yet was half made: it is reset, and what is odd in it saved first. */
-async function mend(repo: Repo, dir: string, branch: string, handedOver: boolean): Promise<void> {
+/** Makes an existing worktree usable. One that no agent had yet was half made: it is reset to the tip, or `base`, and what is odd in it saved first. */
+async function mend(repo: Repo, dir: string, branch: string, base: string | null): Promise<void> {
   const run = git(dir);
   if ((await registered(repo, dir))?.locked === 'initializing') await run.run(['worktree', 'unlock', dir]);
   await clearLocks(dir, { ours: true, branch });
-  if (handedOver) return;
+  if (base === null) return;
   const ref = `refs/heads/${branch}`;
-  if (!(await shaOf(run, ref)))
-    throw new GitProblem('git_failed', `the branch ${branch} of ${dir} is gone`, 'remove the worktree');
+  if (!(await shaOf(run, ref))) await makeRef(repo, ref, base);
   await run.run(['symbolic-ref', 'HEAD', ref]);
   await run.run(['reset', '-q']);
   const state = items(await run.run(['status', '--porcelain=v1', '-z', '--no-renames', '--untracked-files=all']));
@@ -145,6 +160,13 @@ async function mend(repo: Repo, dir: string, branch: string, handedOver: boolean
   if (state.some((line) => !line.startsWith(' D'))) await salvage(dir, basename(dir), 'half-made');
   await run.run(['reset', '-q', '--hard']);
   await run.run(['clean', '-q', '-fd']);
+}
+
+/** A branch that was never handed to an agent and is gone, or was left empty by a power cut. */
+async function makeRef(repo: Repo, ref: string, sha: string): Promise<void> {
+  const path = join(repo.commonDir, ref);
+  if (isThere(path) && lstatSync(path).size < sha.length) unlinkSync(path);
+  await git(repo.root).run(['update-ref', ref, sha, '']);
 }
 
 /** Merges a branch into a worktree: true when it was, false when it was in already, null when there is no such branch. */

@@ -13,6 +13,7 @@ import { renderBoard } from '../../daemon/cli/view/watch-text.ts';
 import { readDaemonInfo } from '../../daemon/hold.ts';
 import { type Ledger, openLedger } from '../../daemon/ledger/ledger.ts';
 import type { Workspace } from '../../daemon/paths.ts';
+import { isAlive } from '../../daemon/process/identity.ts';
 import {
   ago,
   CONTROLS,
@@ -76,7 +77,10 @@ const queue = () =>
   );
 
 /** A daemon that cannot be asked: what its file says. */
-const info = async () => readDaemonInfo(workspace);
+const info = async () => {
+  const told = readDaemonInfo(workspace);
+  return told && isAlive(told) ? told : null;
+};
 
 describe('status', () => {
   it('says what runs, what needs a person, and why the rest waits', async () => {

@@ -1,6 +1,6 @@
 // Disks of a test's own: small ones in memory, and images in a file that can be cut off. Only root may mount; elsewhere those tests are skipped by name.
 import { execFileSync, spawnSync } from 'node:child_process';
-import { copyFileSync, mkdirSync, rmSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { tempDir } from './workspace.ts';
 
@@ -33,23 +33,41 @@ export function memoryDisk(megabytes: number): { dir: string; remove: () => void
 export class ImageDisk {
   readonly dir: string;
   readonly #home = tempDir('towpath-image-');
-  readonly #image: string;
+  #image: string;
+  #cuts = 0;
 
-  constructor(megabytes: number, copyOf?: ImageDisk) {
+  constructor(megabytes: number) {
     this.#image = join(this.#home, 'image');
     this.dir = join(this.#home, 'disk');
     mkdirSync(this.dir);
-    if (copyOf) copyFileSync(copyOf.#image, this.#image);
-    else {
-      sh('truncate', '-s', `${megabytes}M`, this.#image);
-      sh('mkfs.ext4', '-q', this.#image);
-    }
+    sh('truncate', '-s', `${megabytes}M`, this.#image);
+    sh('mkfs.ext4', '-q', this.#image);
     sh('mount', '-o', 'loop', this.#image, this.dir);
   }
 
-  /** What the disk holds at this moment, as after a power cut, mounted anew: what was not synced may be missing. */
-  cutOff(): ImageDisk {
-    return new ImageDisk(0, this);
+  /** How many writes have reached the disk below the file system. */
+  #writes(): string {
+    const loop = sh('losetup', '-j', this.#image).toString().split(':')[0]!;
+    return readFileSync(`/sys/block/${loop.replace('/dev/', '')}/stat`, 'utf8')
+      .trim()
+      .split(/\s+/)[4]!;
+  }
+
+  /**
+   * A power cut: what the disk itself holds at this moment, with all that was only in memory gone, is mounted in its
+   * place. Who writes there must stand still; `gone` ends them once the copy is made.
+   */
+  cutOff(gone: () => void): void {
+    const copy = join(this.#home, `image-${++this.#cuts}`);
+    for (let before = ''; before !== this.#writes(); ) {
+      before = this.#writes();
+      sh('cp', '--sparse=always', this.#image, copy);
+    }
+    gone();
+    sh('umount', '-l', this.dir);
+    rmSync(this.#image);
+    this.#image = copy;
+    sh('mount', '-o', 'loop', this.#image, this.dir);
   }
 
   remove(): void {
@@ -62,8 +80,7 @@ export class ImageDisk {
 export const canLoop = ((): boolean => {
   if (!canMount) return false;
   try {
-    const disk = new ImageDisk(16);
-    disk.remove();
+    new ImageDisk(16).remove();
     return true;
   } catch {
     console.warn('tests that cut a disk off are skipped: no loop device, or no mkfs.ext4');

@@ -1,0 +1,37 @@
+// Writes the links between a worktree and its repository anew, after a power cut left them empty: the files of the worktree stay as they are.
+import { lstatSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { git } from './git.ts';
+import { isThere } from './registry.ts';
+import type { Repo } from './repo.ts';
+
+/**
+ * For a worktree that is known to be ours and that git no longer knows. The files are those of gitrepository-layout(5). A
+ * `.git` that is a folder is somebody else's repository and stays.
+ */
+export async function relink(repo: Repo, dir: string, branch: string): Promise<void> {
+  const link = join(dir, '.git');
+  if (lstatSync(link, { throwIfNoEntry: false })?.isDirectory()) return;
+  const admin = join(repo.commonDir, 'worktrees', basename(dir));
+  mkdirSync(admin, { recursive: true });
+  // Another worktree of that name keeps its place.
+  const holder = text(join(admin, 'gitdir'));
+  if (holder !== '' && holder !== link && isThere(holder)) return;
+  writeFileSync(join(admin, 'gitdir'), `${link}\n`);
+  writeFileSync(join(admin, 'commondir'), '../..\n');
+  if (!/^(ref: refs\/|[0-9a-f]{40})/.test(text(join(admin, 'HEAD'))))
+    writeFileSync(join(admin, 'HEAD'), `ref: refs/heads/${branch}\n`);
+  writeFileSync(link, `gitdir: ${admin}\n`);
+  if (await git(dir).test(['ls-files', '--error-unmatch', '--', '.'])) return;
+  rmSync(join(admin, 'index'), { force: true });
+  await git(dir).attempt(['reset', '-q']);
+}
+
+/** A short file without its line end; empty when it is missing or holds only NULs, as after a power cut. */
+function text(path: string): string {
+  try {
+    return readFileSync(path, 'utf8').replace(/\0/g, '').trim();
+  } catch {
+    return '';
+  }
+}
