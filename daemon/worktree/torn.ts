@@ -6,13 +6,14 @@ import { isThere } from './registry.ts';
 import type { Repo } from './repo.ts';
 
 /**
- * For a worktree that is known to be ours and that git no longer knows. The files are those of gitrepository-layout(5). A
- * `.git` that is a folder is somebody else's repository and stays.
+ * For a worktree that is known to be ours and that git no longer knows. The files are those of gitrepository-layout(5).
  */
 export async function relink(repo: Repo, dir: string, branch: string): Promise<void> {
   const link = join(dir, '.git');
-  if (lstatSync(link, { throwIfNoEntry: false })?.isDirectory()) return;
+  const linked = lstatSync(link, { throwIfNoEntry: false });
   const admin = join(repo.commonDir, 'worktrees', basename(dir));
+  // Without any trace of ours it is a folder that somebody put there.
+  if (linked ? !linked.isFile() : !isThere(admin)) return;
   mkdirSync(admin, { recursive: true });
   // Another worktree of that name keeps its place.
   const holder = text(join(admin, 'gitdir'));
