@@ -5,6 +5,12 @@ const UNITS = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 } as cons
 /** The current time as ISO 8601 with milliseconds, UTC. */
 export const now = (): string => new Date().toISOString();
 
+/**
+ * Milliseconds on a clock that nobody can set, from the boot of the machine on: two of one boot can be compared, also by
+ * two daemons. On Linux it stands still while the machine sleeps.
+ */
+export const monotonic = (): number => Number(process.hrtime.bigint() / 1_000_000n);
+
 /** Milliseconds of `30s`, `10m`, `2h`, `1d`, `250ms`; undefined when the text is none of these. A bare number is refused: its unit is unknown. */
 export function parseDuration(text: string): number | undefined {
   const found = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/.exec(text.trim());

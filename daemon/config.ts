@@ -25,6 +25,9 @@ const bytes = z.union([z.number().int().nonnegative(), z.string()]).transform((v
   return found ? Number(found[1]) * BYTES[found[2]!.toUpperCase() as keyof typeof BYTES] : 0;
 });
 
+/** What is read of a run's end, with room to spare. */
+const RUN_OUTPUT_MIN = 1e6;
+
 export const checkSchema = z.union([z.string().min(1), z.array(z.string()).min(1)]);
 const hookEvents = ['pre_task', 'post_task', 'health_check', 'setup', 'gate', 'notify', 'poll'] as const;
 export type HookEvent = (typeof hookEvents)[number];
@@ -112,7 +115,13 @@ export const settingsSchema = z.strictObject({
       on_failure: z.partialRecord(z.enum(hookEvents), onFailure).default({}),
     })
     .prefault({}),
-  limits: z.strictObject({ provisional: count.default(20), disk_free: bytes.prefault('1GB') }).prefault({}),
+  limits: z
+    .strictObject({
+      provisional: count.default(20),
+      disk_free: bytes.prefault('1GB'),
+      run_output: bytes.refine((size) => size >= RUN_OUTPUT_MIN, 'at least 1MB').prefault('100MB'),
+    })
+    .prefault({}),
   budget: z
     .strictObject({ task_usd: z.number().positive().default(5), day_usd: z.number().positive().default(50) })
     .prefault({}),
@@ -163,6 +172,7 @@ const ENV_KEYS = [
     'hooks.health_every',
     'limits.provisional',
     'limits.disk_free',
+    'limits.run_output',
     'budget.task_usd',
     'budget.day_usd',
   ],

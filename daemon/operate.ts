@@ -1,5 +1,6 @@
 // What a person may do to a task, one verb a function; the same with and without a daemon.
 
+import { runTarget } from './agents/kept.ts';
 import { cleanUp } from './attempt/clean.ts';
 import type { Context } from './attempt/context.ts';
 import { addFeedback, failure } from './attempt/ending.ts';
@@ -128,7 +129,7 @@ async function release(op: Operator, task: Task): Promise<Task> {
       `the lock of "${task.id}" cannot be read`,
       'start the daemon: it looks closer',
     );
-  if (lock?.agent) await endTree({ root: lock.agent });
+  if (lock?.agent) await endTree(runTarget(op.workspace.run(task.id, lock.attempt), lock.agent, task.id));
   const moved = await move(op, task, 'failed', {
     outcome: 'cancelled',
     reason: 'cancelled by the operator',

@@ -1,4 +1,5 @@
 // Starting is recovering: every claim that nobody works on is looked at, and entered again in the phase it was in.
+import { runTarget } from './agents/kept.ts';
 import type { Context } from './attempt/context.ts';
 import { endTree } from './process/end.ts';
 import { treeOf } from './process/tree.ts';
@@ -14,10 +15,10 @@ export async function recover(ctx: Context, atWork: (id: string) => boolean): Pr
     if (atWork(id)) continue;
     if (!task) {
       // The task went on before its lock was removed, or a person took the file away: its agent, if any, has no task.
-      await endTree({
-        ...(lock !== null && lock !== 'unreadable' && lock.agent ? { root: lock.agent } : {}),
-        marker: id,
-      });
+      const known = lock !== null && lock !== 'unreadable' ? lock : null;
+      await endTree(
+        known ? runTarget(ctx.workspace.run(id, known.attempt), known.agent ?? undefined, id) : { marker: id },
+      );
       if (!atWork(id)) ctx.queue.dropLock(id);
       continue;
     }

@@ -22,28 +22,46 @@ const clip = (text: string, max: number): string => (text.length > max ? `${text
 const oneLine = (text: string, max = 500): string => clip(text.replace(/\s+/g, ' ').trim(), max);
 const log = (content: string): AgentEvent => ({ type: 'log', content: clip(content, EVENT) });
 
-export class ClaudeReader implements Reader {
-  #session: string | null = null;
-  #began = false;
-  #model: string | null = null;
-  #open = new Set<string>();
+/** All that a reader remembers. */
+interface State {
+  session: string | null;
+  began: boolean;
+  model: string | null;
+  open: Set<string>;
   /** The last result, as long as no new turn began after it. */
-  #result: Json | null = null;
-  #lastText = '';
+  result: Json | null;
+  lastText: string;
   /** The CLI's own kind of error, from the message that it writes in the model's place. */
-  #kind: string | null = null;
-  #limit: { rejected: boolean; resets: string | null } = { rejected: false, resets: null };
-  #counted: Usage = { ...NO_USAGE };
+  kind: string | null;
+  limit: { rejected: boolean; resets: string | null };
+  counted: Usage;
   /** Tokens of calls that no result has counted yet: all there is when a run is cut short. */
-  #uncounted: Usage = { ...NO_USAGE };
-  #lastMessage = '';
+  uncounted: Usage;
+  lastMessage: string;
+}
+
+export class ClaudeReader implements Reader {
+  #s: State = {
+    ...{ session: null, began: false, model: null, open: new Set(), result: null, lastText: '', kind: null },
+    limit: { rejected: false, resets: null },
+    ...{ counted: { ...NO_USAGE }, uncounted: { ...NO_USAGE }, lastMessage: '' },
+  };
+
+  get state(): unknown {
+    return { ...this.#s, open: [...this.#s.open] };
+  }
+
+  restore(state: unknown): void {
+    const { open, ...rest } = state as Omit<State, 'open'> & { open: string[] };
+    this.#s = { ...this.#s, ...rest, open: new Set(open) };
+  }
 
   get openTools(): number {
-    return this.#open.size;
+    return this.#s.open.size;
   }
 
   get finished(): boolean {
-    return this.#result !== null;
+    return this.#s.result !== null;
   }
 
   line(text: string): AgentEvent[] {
@@ -76,8 +94,8 @@ export class ClaudeReader implements Reader {
   #system(event: Json): AgentEvent[] {
     switch (event['subtype']) {
       case 'init': {
-        this.#began = true;
-        this.#result = null;
+        this.#s.began = true;
+        this.#s.result = null;
         const events = this.#named(event);
         for (const server of list(event['mcp_servers']))
           if (server['status'] === 'failed') events.push(log(`MCP server ${str(server['name']) ?? '?'} did not start`));
@@ -106,8 +124,8 @@ export class ClaudeReader implements Reader {
   /** The session event, once for each id. */
   #named(event: Json): AgentEvent[] {
     const session = str(event['session_id']);
-    if (!session || session === this.#session) return [];
-    this.#session = session;
+    if (!session || session === this.#s.session) return [];
+    this.#s.session = session;
     const model = str(event['model']);
     return [{ type: 'session', session, ...(model ? { model } : {}) }];
   }
@@ -117,25 +135,25 @@ export class ClaudeReader implements Reader {
     const blocks = list(message['content']);
     const kind = str(event['error']);
     if (kind || event['is_api_error_message'] === true || message['model'] === '<synthetic>') {
-      this.#kind = kind;
+      this.#s.kind = kind;
       const content = blocks.map((block) => str(block['text']) ?? '').join('\n');
       return content ? [{ type: 'error', content: clip(content, EVENT) }] : [];
     }
-    this.#result = null;
-    this.#kind = null;
+    this.#s.result = null;
+    this.#s.kind = null;
     const main = event['parent_tool_use_id'] === null || event['parent_tool_use_id'] === undefined;
-    if (main) this.#model = str(message['model']) ?? this.#model;
+    if (main) this.#s.model = str(message['model']) ?? this.#s.model;
     this.#count(message);
     const events: AgentEvent[] = [];
     for (const block of blocks) {
       const text = block['type'] === 'text' ? str(block['text']) : null;
       if (text) {
-        if (main) this.#lastText = clip(text, OUTPUT);
+        if (main) this.#s.lastText = clip(text, OUTPUT);
         events.push({ type: 'agent_thought', content: clip(text, EVENT) });
       }
       if (block['type'] === 'tool_use') {
         const id = str(block['id']);
-        if (id && this.#open.size < MAX_OPEN) this.#open.add(id);
+        if (id && this.#s.open.size < MAX_OPEN) this.#s.open.add(id);
         const name = str(block['name']) ?? '?';
         events.push({ type: 'tool_call', ...(id ? { id } : {}), name, content: summary(block['input']) });
       }
@@ -146,9 +164,9 @@ export class ClaudeReader implements Reader {
   /** One message comes in several events, each with the same usage. */
   #count(message: Json): void {
     const id = str(message['id']) ?? '';
-    if (id !== '' && id === this.#lastMessage) return;
-    this.#lastMessage = id;
-    if (isJson(message['usage'])) this.#uncounted = plus(this.#uncounted, snakeUsage(message['usage']));
+    if (id !== '' && id === this.#s.lastMessage) return;
+    this.#s.lastMessage = id;
+    if (isJson(message['usage'])) this.#s.uncounted = plus(this.#s.uncounted, snakeUsage(message['usage']));
   }
 
   #user(event: Json): AgentEvent[] {
@@ -157,7 +175,7 @@ export class ClaudeReader implements Reader {
     for (const block of list(message['content'])) {
       if (block['type'] === 'tool_result') {
         const id = str(block['tool_use_id']);
-        if (id) this.#open.delete(id);
+        if (id) this.#s.open.delete(id);
         const failed = block['is_error'] === true;
         const content = clip(textOf(block['content']), EVENT);
         events.push({ type: 'tool_result', ...(id ? { id } : {}), content, ...(failed ? { is_error: true } : {}) });
@@ -170,18 +188,18 @@ export class ClaudeReader implements Reader {
     const info = isJson(event['rate_limit_info']) ? event['rate_limit_info'] : {};
     const rejected = info['status'] === 'rejected';
     const resets = resetTime(info['resetsAt']);
-    this.#limit = { rejected, resets };
+    this.#s.limit = { rejected, resets };
     if (info['status'] === 'allowed') return [];
     const window = str(info['rateLimitType']) ?? 'account';
     return [log(`${window} limit ${rejected ? 'reached' : 'is near'}${resets ? `, resets ${resets}` : ''}`)];
   }
 
   #ended(event: Json): AgentEvent[] {
-    this.#result = event;
-    this.#open.clear();
-    this.#counted = this.#total(event);
-    this.#uncounted = { ...NO_USAGE };
-    const events = this.#began ? this.#named(event) : [];
+    this.#s.result = event;
+    this.#s.open.clear();
+    this.#s.counted = this.#total(event);
+    this.#s.uncounted = { ...NO_USAGE };
+    const events = this.#s.began ? this.#named(event) : [];
     for (const denial of list(event['permission_denials']).slice(0, 20))
       events.push(log(`denied: ${str(denial['tool_name']) ?? '?'}: ${summary(denial['tool_input'])}`));
     const success = event['is_error'] === false;
@@ -192,14 +210,14 @@ export class ClaudeReader implements Reader {
   /** The usage up to this result. A resumed session's totals are the whole session's, so the per-run form is preferred. */
   #total(event: Json): Usage {
     const since = event['model_usage_since_last_result'];
-    const before = { ...this.#counted, cost_usd: this.#counted.cost_usd ?? 0 };
+    const before = { ...this.#s.counted, cost_usd: this.#s.counted.cost_usd ?? 0 };
     if (isJson(since)) return Object.values(since).filter(isJson).map(camelUsage).reduce(plus, before);
-    const tokens = plus(this.#counted, snakeUsage(isJson(event['usage']) ? event['usage'] : {}));
+    const tokens = plus(this.#s.counted, snakeUsage(isJson(event['usage']) ? event['usage'] : {}));
     return { ...tokens, cost_usd: typeof event['total_cost_usd'] === 'number' ? event['total_cost_usd'] : null };
   }
 
   conclude(end: RunEnd): Verdict {
-    const result = this.#result;
+    const result = this.#s.result;
     const ok = result !== null && result['is_error'] === false && end.code === 0;
     const outcome = ok ? 'ok' : this.#outcome();
     const text = result ? finalText(result) : '';
@@ -207,39 +225,39 @@ export class ClaudeReader implements Reader {
     return {
       outcome,
       reason: ok ? '' : oneLine(this.#reason(end, outcome)),
-      output: result && str(result['result']) ? clip(String(result['result']), OUTPUT) : this.#lastText,
+      output: result && str(result['result']) ? clip(String(result['result']), OUTPUT) : this.#s.lastText,
       // A run that never began left no session to go on with, whatever id its result carries.
-      session: this.#began ? this.#session : null,
-      model: this.#model,
-      usage: plus(this.#counted, this.#uncounted),
+      session: this.#s.began ? this.#s.session : null,
+      model: this.#s.model,
+      usage: plus(this.#s.counted, this.#s.uncounted),
       artifacts: [],
       outputs: result && isJson(result['structured_output']) ? result['structured_output'] : {},
       question: null,
-      retry_at: limited ? (this.#limit.resets ?? resetTimeInText(text || this.#lastText, Date.now())) : null,
+      retry_at: limited ? (this.#s.limit.resets ?? resetTimeInText(text || this.#s.lastText, Date.now())) : null,
     };
   }
 
   #outcome(): Outcome {
-    const result = this.#result;
+    const result = this.#s.result;
     // A result that says success, then a bad exit: nothing in the stream explains it.
     if (result?.['is_error'] === false) return 'failed';
-    if (!result) return this.#limit.rejected ? 'rate_limited' : 'failed';
+    if (!result) return this.#s.limit.rejected ? 'rate_limited' : 'failed';
     return outcomeOf({
       subtype: str(result['subtype']),
       terminal_reason: str(result['terminal_reason']),
       status: typeof result['api_error_status'] === 'number' ? result['api_error_status'] : null,
       type: str(result['api_error_type']),
-      kind: this.#kind,
-      rejected: this.#limit.rejected,
+      kind: this.#s.kind,
+      rejected: this.#s.limit.rejected,
     });
   }
 
   #reason(end: RunEnd, outcome: Outcome): string {
     const how = end.signal ? `signal ${end.signal}` : `exit ${end.code ?? 'unknown'}`;
     const tail = end.stderr.trim().split('\n').at(-1)?.trim();
-    if (!this.#result) return `claude ended without a result (${how})${tail ? `: ${clip(tail, 350)}` : ''}`;
-    if (this.#result['is_error'] === false) return `claude gave a result and then ended badly (${how})`;
-    const text = clip(oneLine(finalText(this.#result)), 350) || `no reason given (${how})`;
+    if (!this.#s.result) return `claude ended without a result (${how})${tail ? `: ${clip(tail, 350)}` : ''}`;
+    if (this.#s.result['is_error'] === false) return `claude gave a result and then ended badly (${how})`;
+    const text = clip(oneLine(finalText(this.#s.result)), 350) || `no reason given (${how})`;
     return outcome === 'auth' ? `claude cannot log in: ${text}: ${AUTH_HELP}` : `claude: ${text}`;
   }
 }

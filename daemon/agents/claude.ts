@@ -35,6 +35,8 @@ const OWN_FLAGS = new Set([
 
 export const claude: Agent = {
   stagger_ms: 250,
+  // As measured of one that waits for a dead connection; see docs/decisions/2026-11-21-stuck.md.
+  idle: { cpu_ms: 2, io_bytes: 15, switches: 13 },
   name: 'claude',
   env: [
     ...KEYS,

@@ -88,6 +88,17 @@ export interface Reader {
   readonly openTools: number;
   /** True when a final answer was seen and the process only has to leave. */
   readonly finished: boolean;
+  /** All that it knows, as plain JSON: written down before output that it has read is cut out. */
+  readonly state: unknown;
+  /** Puts such a state into a fresh reader, which then goes on as the old one would have. */
+  restore(state: unknown): void;
+}
+
+/** What a runtime does in a second when it only waits. */
+export interface Idle {
+  cpu_ms: number;
+  io_bytes: number;
+  switches: number;
 }
 
 /** What can be told of an agent without spending anything. */
@@ -119,6 +130,8 @@ export interface Agent {
   readonly models: Partial<Record<Seniority, string>>;
   /** Between two starts at least this long, ms: several at once would fight over the processor and the account. Default 0. */
   readonly stagger_ms?: number;
+  /** Its own stirring while it waits for a model: no more than that is no sign of life. Default: any stirring is one. */
+  readonly idle?: Idle;
   getCapabilities(): Capabilities;
   /** Problems of its settings, one line each; none when they are fine. */
   validateConfig(settings: AgentSettings): string[];

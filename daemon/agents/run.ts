@@ -2,21 +2,26 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { TowpathError } from '../errors.ts';
+import { makeCgroup } from '../process/cgroup.ts';
 import { endTree } from '../process/end.ts';
 import { isAlive } from '../process/identity.ts';
-import { follow, tailOf } from '../process/lines.ts';
+import { tailOf } from '../process/lines.ts';
 import { startShim, waitForExit } from '../process/shim.ts';
-import type { Birth } from '../process/tree.ts';
+import type { Birth, Target } from '../process/tree.ts';
 import type { AgentProcess } from '../queue/port.ts';
 import { findProgram } from './command.ts';
+import { type Health, runTarget } from './kept.ts';
+import { Output, type OutputLimits } from './output.ts';
 import type { Agent, AgentEvent, AgentRequest, AgentSettings, RunEnd, Verdict } from './port.ts';
-import { type Health, Watchdog } from './watchdog.ts';
+import { Watchdog } from './watchdog.ts';
 
 /** How often a running agent's output is read, ms. */
 const POLL_MS = 250;
 /** How long a process may linger after its final answer, ms. */
 const LINGER_MS = 10_000;
 const TAIL_BYTES = 64 * 1024;
+/** Who could not be ended is tried again after this long, ms. */
+const AGAIN_MS = 30_000;
 
 export interface RunOptions {
   agent: Agent;
@@ -27,12 +32,15 @@ export interface RunOptions {
   /** TOWPATH_RUN of this run, by which its processes are known. */
   marker: string;
   timeouts: { total_ms: number; stuck_ms: number; first_output_ms: number };
-  /** When the run began: now, or earlier when it is found again. */
-  started_at: number;
+  output: OutputLimits;
+  /** How long it has run already, when it is found again. */
+  elapsed_ms?: number;
   /** A run that an earlier daemon started. */
   attach?: AgentProcess;
   onStart?: (process: AgentProcess) => void;
   onEvent?: (event: AgentEvent) => void;
+  /** Something that a person should know while it runs. */
+  onWarning?: (message: string) => void;
   /** Its reason is `cancelled` or anything else the caller understands. */
   signal?: AbortSignal;
 }
@@ -41,7 +49,9 @@ export interface RunReport {
   verdict: Verdict;
   end: RunEnd;
   /** Whether we ended it, and why. */
-  ended: 'timeout' | 'stuck' | 'aborted' | null;
+  ended: 'timeout' | 'stuck' | 'output' | 'aborted' | null;
+  /** What there is to say of that. */
+  why: string;
   /** The process is gone and nobody kept its exit code: the machine stopped, or shim and agent were killed. */
   lost: boolean;
   duration_ms: number;
@@ -69,7 +79,8 @@ export async function runAgent(options: RunOptions): Promise<RunReport> {
     const stdin = join(dir, 'stdin');
     writeFileSync(stdin, launch.stdin, { mode: 0o600 });
     const env = { ...launch.env, ...options.env };
-    const started = await startShim({ runDir: dir, argv: launch.argv, cwd: request.worktree, env, stdin });
+    const cgroup = makeCgroup(options.marker);
+    const started = await startShim({ runDir: dir, argv: launch.argv, cwd: request.worktree, env, stdin, cgroup });
     since = started.since;
     process = {
       ...(started.agent ?? started.shim),
@@ -79,53 +90,72 @@ export async function runAgent(options: RunOptions): Promise<RunReport> {
     };
     options.onStart?.(process);
   }
-  const output = follow(stdout, {
-    offset: 0,
-    onLine: (line) => {
-      for (const event of reader.line(line)) options.onEvent?.(event);
-    },
+  let lastEvent: string | null = null;
+  const output = new Output(dir, reader, options.output, (event) => {
+    lastEvent = event.type === 'tool_call' ? `${event.type} ${event.name}` : event.type;
+    options.onEvent?.(event);
   });
+  const found: Target = { ...runTarget(dir, process, options.marker), since };
   const watchdog = new Watchdog({
-    marker: options.marker,
-    root: process,
+    dir,
+    target: found,
     ...options.timeouts,
-    started_at: options.started_at,
+    elapsed_ms: options.elapsed_ms ?? 0,
+    idle: agent.idle,
+    onSuspect: (what) => options.onWarning?.(what),
   });
   let ended: RunReport['ended'] = null;
+  let why = '';
   let lingering: number | null = null;
   let dismissed = false;
-  const stop = (why: NonNullable<RunReport['ended']> | null) => {
-    ended ??= why;
-    void endTree({ root: process, marker: options.marker, since });
+  let ending: Promise<void> | null = null;
+  const sweep = async () => {
+    const { left } = await endTree({ ...found, known: watchdog.members });
+    if (left.length > 0) options.onWarning?.(`cannot be ended, though killed: pid ${left.join(', ')}`);
+    return left;
+  };
+  const stop = (reason: NonNullable<RunReport['ended']> | null, text = '') => {
+    if (ended === null) why = text;
+    ended ??= reason;
+    ending ??= sweep().then((left) => {
+      // In the kernel's hands, or another user's: it holds the run until it is gone, since no other may begin beside it.
+      if (left.length > 0) setTimeout(() => (ending = null), AGAIN_MS).unref();
+    });
   };
   const onAbort = () => stop('aborted');
   options.signal?.addEventListener('abort', onAbort);
   if (options.signal?.aborted) onAbort();
   const tick = async () => {
     const read = await output.poll();
-    if (ended) return;
+    if (ended) return stop(ended);
     if (reader.finished) {
-      lingering ??= Date.now();
-      if (Date.now() - lingering > LINGER_MS && !dismissed) {
+      lingering ??= performance.now();
+      if (performance.now() - lingering > LINGER_MS) {
         dismissed = true;
         stop(null);
       }
       return;
     }
-    const verdict = watchdog.check(read > 0, reader.openTools);
-    if (verdict) stop(verdict);
+    const over = output.over;
+    const verdict = over ? 'output' : watchdog.check(read > 0, reader.openTools, lastEvent);
+    if (verdict) stop(verdict, over ?? '');
   };
-  let busy = Promise.resolve();
+  const begun = performance.now();
+  let busy: Promise<void> | null = null;
   const timer = setInterval(() => {
-    busy = busy.then(tick);
+    busy ??= tick()
+      // A disk that does not answer for a moment: looked at again.
+      .catch(() => {})
+      .finally(() => {
+        busy = null;
+      });
   }, POLL_MS);
   const exit = await waitForExit({ runDir: dir, agent: process, ...(process.shim ? { shim: process.shim } : {}) });
   clearInterval(timer);
   options.signal?.removeEventListener('abort', onAbort);
   await busy;
   // What a tool left running in the background goes with its agent.
-  await endTree({ root: process, marker: options.marker, since });
-  await output.poll();
+  await sweep();
   await output.end();
   // It had given its answer and did not leave: how it went when it was sent away says nothing about the answer.
   const left = dismissed && ended === null ? { code: 0, signal: null } : exit;
@@ -139,8 +169,9 @@ export async function runAgent(options: RunOptions): Promise<RunReport> {
     verdict: reader.conclude(end),
     end,
     ended,
+    why,
     lost: exit.lost,
-    duration_ms: Date.now() - options.started_at,
+    duration_ms: (options.elapsed_ms ?? 0) + performance.now() - begun,
     health: watchdog.health,
   };
 }
@@ -173,7 +204,7 @@ export function adapter(agent: Agent, settings: AgentSettings, env: Record<strin
         request,
         marker,
         timeouts,
-        started_at: Date.now(),
+        output: { keep: 100e6, disk_free: 0 },
         env: { ...env, TOWPATH_RUN: marker },
       });
       const success = report.verdict.outcome === 'ok' && report.ended === null;

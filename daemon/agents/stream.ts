@@ -77,6 +77,16 @@ export function retryAt(after: string | number | undefined, at: string | number 
   return Number.isFinite(ms) && Math.abs(ms) < 8e15 ? new Date(ms).toISOString() : null;
 }
 
+/** All that a reader remembers. */
+interface State {
+  open: Set<string>;
+  calls: number;
+  error: Extract<z.output<typeof event>, { type: 'error' }> | null;
+  result: Extract<z.output<typeof event>, { type: 'result' }> | null;
+  question: string | null;
+  text: string;
+}
+
 export class StreamReader implements Reader {
   /** What a run costs that does not tell; null: nobody knows. */
   readonly #untold: number | null;
@@ -85,22 +95,25 @@ export class StreamReader implements Reader {
     this.#untold = untold;
   }
 
-  #open = new Set<string>();
-  #calls = 0;
-  #error: Extract<z.output<typeof event>, { type: 'error' }> | null = null;
-  #result: Extract<z.output<typeof event>, { type: 'result' }> | null = null;
-  #question: string | null = null;
-  #text = '';
+  #s: State = { open: new Set(), calls: 0, error: null, result: null, question: null, text: '' };
+
+  get state(): unknown {
+    return { ...this.#s, open: [...this.#s.open] };
+  }
+  restore(state: unknown): void {
+    const { open, ...rest } = state as Omit<State, 'open'> & { open: string[] };
+    this.#s = { ...this.#s, ...rest, open: new Set(open) };
+  }
 
   get openTools(): number {
-    return this.#open.size;
+    return this.#s.open.size;
   }
   get finished(): boolean {
-    return this.#result !== null;
+    return this.#s.result !== null;
   }
 
   #keep(line: string): void {
-    this.#text = `${this.#text}${line.slice(-TEXT_KEPT)}\n`.slice(-TEXT_KEPT);
+    this.#s.text = `${this.#s.text}${line.slice(-TEXT_KEPT)}\n`.slice(-TEXT_KEPT);
   }
 
   line(line: string): AgentEvent[] {
@@ -112,21 +125,21 @@ export class StreamReader implements Reader {
     const it = parsed.data;
     switch (it.type) {
       case 'tool_call': {
-        const id = it.id ?? `#${++this.#calls}`;
-        if (this.#open.size < 1000) this.#open.add(id);
+        const id = it.id ?? `#${++this.#s.calls}`;
+        if (this.#s.open.size < 1000) this.#s.open.add(id);
         return [{ type: 'tool_call', id, name: it.name ?? 'tool', content: it.content }];
       }
       case 'tool_result':
-        if (it.id) this.#open.delete(it.id);
-        else this.#open.clear();
+        if (it.id) this.#s.open.delete(it.id);
+        else this.#s.open.clear();
         return [
           { type: 'tool_result', ...(it.id ? { id: it.id } : {}), content: it.content, is_error: it.is_error ?? false },
         ];
       case 'question':
-        this.#question = it.content;
+        this.#s.question = it.content;
         return [it];
       case 'error': {
-        this.#error = it;
+        this.#s.error = it;
         const at = retryAt(it.retry_after, it.resets_at);
         return [
           {
@@ -138,21 +151,21 @@ export class StreamReader implements Reader {
         ];
       }
       case 'result': {
-        this.#result = it;
+        this.#s.result = it;
         const session = it.session ? [{ type: 'session' as const, session: it.session }] : [];
         return [...session, { type: 'result', content: it.output || it.content, success: it.success ?? true }];
       }
       default:
-        if (it.type === 'agent_thought') this.#text = it.content.slice(-TEXT_KEPT);
+        if (it.type === 'agent_thought') this.#s.text = it.content.slice(-TEXT_KEPT);
         return [it];
     }
   }
 
   conclude(end: RunEnd): Verdict {
-    const result = this.#result;
-    const error = this.#error;
+    const result = this.#s.result;
+    const error = this.#s.error;
     const base = {
-      output: result?.output || result?.content || this.#text.trim(),
+      output: result?.output || result?.content || this.#s.text.trim(),
       session: result?.session ?? null,
       model: null,
       usage: usageOf(result?.usage, this.#untold),
@@ -168,8 +181,8 @@ export class StreamReader implements Reader {
         reason: error.content,
         question: error.outcome === 'needs_input' ? error.content : null,
       };
-    if (this.#question !== null && !result?.success)
-      return { ...base, outcome: 'needs_input', reason: this.#question, question: this.#question };
+    if (this.#s.question !== null && !result?.success)
+      return { ...base, outcome: 'needs_input', reason: this.#s.question, question: this.#s.question };
     if (end.code === TRY_LATER)
       return {
         ...base,

@@ -1,6 +1,7 @@
 // One try at a task, from claim to release: prepare → execute → finish → settle. Each phase finds what an earlier daemon did.
 
 import { randomUUID } from 'node:crypto';
+import { runTarget } from '../agents/kept.ts';
 import { stillRuns } from '../agents/run.ts';
 import { messageOf, TowpathError } from '../errors.ts';
 import { endTree } from '../process/end.ts';
@@ -34,7 +35,8 @@ export async function attempt(ctx: Context, claim: Claim, signal: AbortSignal): 
       return null;
     }
     // Whatever went wrong, no agent is left running for a task that is given up here.
-    if (claim.lock.agent && stillRuns(claim.lock.agent)) await endTree({ root: claim.lock.agent });
+    if (claim.lock.agent && stillRuns(claim.lock.agent))
+      await endTree(runTarget(ctx.workspace.run(claim.task.id, claim.lock.attempt), claim.lock.agent, claim.task.id));
     const ending = thrown instanceof GitProblem ? endingOf(thrown) : faultOf(thrown);
     tried = { plan: null, ending, run: null, measured: null };
   }

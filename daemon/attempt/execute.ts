@@ -2,11 +2,13 @@
 import { existsSync, mkdirSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { unseen } from '../agents/kept.ts';
 import type { AgentEvent, AgentRequest, Verdict } from '../agents/port.ts';
 import { type RunReport, runAgent, stillRuns } from '../agents/run.ts';
-import { now } from '../clock.ts';
+import { monotonic, now } from '../clock.ts';
 import { endTree } from '../process/end.ts';
 import { childEnv } from '../process/env.ts';
+import { bootId } from '../process/identity.ts';
 import { readExit, readPid } from '../process/shim.ts';
 import type { AgentProcess, Claim, Lock } from '../queue/port.ts';
 import type { TaskSpec } from '../task/terms.ts';
@@ -18,6 +20,8 @@ import { readJson, writeJson } from './work.ts';
 export interface RunRecord {
   marker: string;
   started_at: string;
+  /** The same moment on the clock that nobody sets: what the time-outs go by after a restart. */
+  clock?: { boot_id: string; ms: number };
   agent: string;
   model: string | null;
   role: string;
@@ -32,6 +36,8 @@ export interface RunRecord {
 export interface RunVerdict {
   verdict: Verdict;
   ended: RunReport['ended'];
+  /** What there is to say of that. */
+  why?: string;
   lost: boolean;
   /** It went on with an earlier session. */
   resumed: boolean;
@@ -58,6 +64,7 @@ export async function execute(
   const record: RunRecord = {
     marker,
     started_at: now(),
+    clock: { boot_id: bootId(), ms: monotonic() },
     agent: plan.chosen.agent.name,
     model: request.model,
     role: plan.role.name,
@@ -134,7 +141,8 @@ async function watch(
     request,
     env: how.env ?? {},
     marker: record.marker,
-    started_at: Date.parse(record.started_at),
+    ...(how.attach ? { elapsed_ms: elapsedOf(record) } : {}),
+    output: { keep: ctx.settings.limits.run_output, disk_free: ctx.settings.limits.disk_free },
     timeouts: {
       total_ms: plan.timeout_ms,
       stuck_ms: ctx.settings.timeouts.stuck,
@@ -147,6 +155,7 @@ async function watch(
         keep({ ...lock.agent, session: event.session });
       tell(ctx, lock, event);
     },
+    onWarning: (message) => ctx.events.emit('warning', { task: lock.task, message }),
     signal,
   });
   const { end: _, ...rest } = report;
@@ -156,6 +165,10 @@ async function watch(
   return store(request, { ...rest, resumed: request.session !== null, verdict: { ...rest.verdict, session: told } });
 }
 
+/** How long a run takes already. A record of another boot, or without a clock, tells nothing that could be relied on. */
+const elapsedOf = ({ clock }: RunRecord): number =>
+  clock?.boot_id === bootId() ? Math.max(0, monotonic() - clock.ms) : 0;
+
 function store(request: { run_dir: string }, verdict: RunVerdict): RunVerdict {
   writeJson(at(request, 'verdict.json'), verdict);
   return verdict;
@@ -163,26 +176,24 @@ function store(request: { run_dir: string }, verdict: RunVerdict): RunVerdict {
 
 function lostRun(plan: Plan, record: RunRecord): RunVerdict {
   const verdict = plan.chosen.agent.reader().conclude({ code: null, signal: null, stdout: '', stderr: '' });
-  const at = now();
-  const health = { last_output: null, last_sign: at, cpu_ms: 0, io_bytes: 0, switches: 0, processes: 0 };
   return {
     verdict: { ...verdict, session: record.session },
     ended: null,
     lost: true,
     resumed: record.session !== null,
     duration_ms: 0,
-    health,
+    health: unseen(now()),
   };
 }
 
-/** When an agent may be started next, ms since the epoch. */
+/** When an agent may be started next, by `performance.now()`. */
 const nextStart = new Map<string, number>();
 
 async function stagger({ chosen: { agent } }: Plan): Promise<void> {
   if (!agent.stagger_ms) return;
-  const at = Math.max(Date.now(), nextStart.get(agent.name) ?? 0);
+  const at = Math.max(performance.now(), nextStart.get(agent.name) ?? 0);
   nextStart.set(agent.name, at + agent.stagger_ms);
-  await sleep(at - Date.now());
+  await sleep(at - performance.now());
 }
 
 function announce(ctx: Context, lock: Lock, record: RunRecord, resumed: boolean): void {

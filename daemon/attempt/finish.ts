@@ -93,6 +93,7 @@ function outcomeOf(
       outcome: 'stuck',
       reason: `no sign of life: last output ${run.health.last_output ?? 'never'}, last activity ${run.health.last_sign}`,
     };
+  if (ended === 'output') return { outcome: 'failed', reason: run.why ?? 'it printed far more than limits.run_output' };
   if (lost && verdict.outcome !== 'ok')
     return {
       outcome: 'crashed',

@@ -91,6 +91,11 @@ export async function runHooks(options: HooksOptions): Promise<HooksAnswer> {
       signal,
     });
     lines.flush();
+    if (end.left.length > 0)
+      events.emit('warning', {
+        ...(task ? { task } : {}),
+        message: `hook ${hook} left processes that cannot be ended: pid ${end.left.join(', ')}`,
+      });
     const verdict = end.aborted
       ? ({ kind: 'failed', reason: 'called off', messages: [] } satisfies Verdict)
       : verdictOf({ ...end, duration_ms: end.timedOut ? timeout_ms : end.duration_ms }, event === 'poll');

@@ -27,6 +27,18 @@ export class Splitter {
     return this.#length;
   }
 
+  /** What is kept of them. */
+  get head(): Buffer {
+    return Buffer.concat(this.#parts);
+  }
+
+  /** Goes on in the middle of a line of which `head` was kept and `length` bytes were read. */
+  resume(head: Buffer, length: number): void {
+    this.#parts = [head];
+    this.#kept = head.length;
+    this.#length = length;
+  }
+
   /** Takes what it needs: the chunk may be used again. Returns how many lines it completed. */
   feed(chunk: Buffer): number {
     let lines = 0;
@@ -75,30 +87,45 @@ export class Splitter {
   }
 }
 
+/** Where a reader is in a file, also in the middle of a line: all that it needs to go on without what lies before. */
+export interface Place {
+  /** Where the first line begins that was not delivered, in bytes. */
+  offset: number;
+  /** The bytes of that line that were read, and, base64, what is kept of them. */
+  pending: number;
+  head: string;
+}
+
+export const START: Place = { offset: 0, pending: 0, head: '' };
+
 export interface Follower {
-  /** Delivers the complete lines that are new; resolves with their number. Calls never overlap; rejects with what onLine throws. */
-  poll(): Promise<number>;
+  /** Delivers the complete lines that are new, of about `most` bytes; resolves with their number. Calls never overlap; rejects with what onLine throws. */
+  poll(most?: number): Promise<number>;
   /** As poll, then delivers a last line without a newline: for a file that nobody writes to any more. */
   end(): Promise<number>;
-  /** Where the first line begins that was not delivered, in bytes: to go on from there later leaves no gap and repeats nothing. */
-  readonly offset: number;
+  /** To go on from here later leaves no gap and repeats nothing. */
+  readonly place: Place;
+  /** Where the first byte lies that was not read. */
+  readonly at: number;
 }
 
 export interface FollowOptions {
-  /** Default 0. */
-  offset?: number;
+  /** Default: the start of the file. */
+  from?: Place | undefined;
   onLine: (text: string) => void;
   /** Bytes; default 1 MiB. */
   maxLine?: number;
 }
 
 /** Reads the lines of a file that grows. A missing file has none yet; one that was cut short is read from its start. */
-export function follow(path: string, { offset = 0, onLine, maxLine = MAX_LINE }: FollowOptions): Follower {
+export function follow(path: string, { from = START, onLine, maxLine = MAX_LINE }: FollowOptions): Follower {
+  let { offset } = from;
   const splitter = new Splitter((text, bytes) => {
     offset += bytes;
     onLine(text);
   }, maxLine);
-  const read = async (): Promise<number> => {
+  if (from.pending > 0) splitter.resume(Buffer.from(from.head, 'base64'), from.pending);
+  const read = async (most = Number.POSITIVE_INFINITY): Promise<number> => {
     if (sizeOf(path) === offset + splitter.pending) return 0;
     const fd = open(path);
     if (fd === undefined) return 0;
@@ -111,8 +138,9 @@ export function follow(path: string, { offset = 0, onLine, maxLine = MAX_LINE }:
       const chunk = Buffer.allocUnsafe(CHUNK);
       let lines = 0;
       let stretch = 0;
+      const first = offset + splitter.pending;
       // Only to the size of now: a writer who is faster than us must not keep us here.
-      for (let at = offset + splitter.pending; at < size; at = offset + splitter.pending) {
+      for (let at = first; at < size && at < first + most; at = offset + splitter.pending) {
         const got = readSync(fd, chunk, 0, Math.min(CHUNK, size - at), at);
         if (got === 0) break;
         lines += splitter.feed(chunk.subarray(0, got));
@@ -138,10 +166,13 @@ export function follow(path: string, { offset = 0, onLine, maxLine = MAX_LINE }:
     return mine;
   };
   return {
-    poll: () => queue(read),
+    poll: (most) => queue(() => read(most)),
     end: () => queue(async () => (await read()) + splitter.flush()),
-    get offset() {
-      return offset;
+    get place() {
+      return { offset, pending: splitter.pending, head: splitter.head.toString('base64') };
+    },
+    get at() {
+      return offset + splitter.pending;
     },
   };
 }

@@ -5,10 +5,11 @@ import { statSync } from 'node:fs';
 import type { Readable, Writable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { messageOf } from '../errors.ts';
+import { joinCgroup, makeCgroup, removeCgroup } from './cgroup.ts';
 import { endTree } from './end.ts';
 import { type Identity, identify } from './identity.ts';
 import { Splitter, whole } from './lines.ts';
-import { birth, MARKER } from './tree.ts';
+import { birth, MARKER, type Target } from './tree.ts';
 
 export interface RunOptions {
   argv: readonly string[];
@@ -37,6 +38,8 @@ export interface RunResult {
   /** Ended by `signal` of the options. */
   aborted: boolean;
   duration_ms: number;
+  /** Pids that it left behind and that could not be ended. */
+  left: number[];
   /** Why it could not be started, on one line. */
   spawnError?: string;
 }
@@ -50,14 +53,18 @@ export async function run(options: RunOptions): Promise<RunResult> {
   const { argv, cwd, input, timeout_ms, maxOutput = 1024 * 1024, onLine, signal: abort, grace_ms } = options;
   const begun = performance.now();
   const marker = `${options.env[MARKER] ?? `towpath/${process.pid}`}/${randomBytes(6).toString('hex')}`;
-  const nothing = { code: null, signal: null, stdout: '', stderr: '', timedOut: false, duration_ms: 0 };
+  const nothing = { code: null, signal: null, stdout: '', stderr: '', timedOut: false, duration_ms: 0, left: [] };
   if (abort?.aborted) return { ...nothing, aborted: true };
 
   const since = birth();
   const child = await start(argv, cwd, { ...options.env, [MARKER]: marker }, input !== undefined);
   if (typeof child === 'string')
     return { ...nothing, aborted: false, duration_ms: performance.now() - begun, spawnError: child };
-  const target = { root: rootOf(child), marker, since };
+  const target: Target = { root: rootOf(child), marker, since };
+  // The kernel takes some 15 ms for it, which a short hook need not wait for. Who forks before that and leaves every
+  // other trace behind as well escapes; a program under the shim cannot.
+  const cgroup = makeCgroup(marker);
+  const joined = cgroup === null ? null : joinCgroup(cgroup, child.pid!).then(() => Object.assign(target, { cgroup }));
   const exited = new Promise<[number | null, NodeJS.Signals | null]>((resolve) => {
     child.once('exit', (code, signal) => resolve([code, signal]));
   });
@@ -81,8 +88,9 @@ export async function run(options: RunOptions): Promise<RunResult> {
 
   const drained = Promise.all([stdout.ended, stderr.ended]);
   await within(drained, DRAIN_MS);
-  await endTree(target, { grace_ms: DRAIN_MS });
+  const { left } = await endTree(target, { grace_ms: DRAIN_MS });
   await within(drained, DRAIN_MS);
+  void joined?.then(() => removeCgroup(cgroup!));
   child.stdout.destroy();
   child.stderr.destroy();
   return {
@@ -93,6 +101,7 @@ export async function run(options: RunOptions): Promise<RunResult> {
     timedOut: why === 'timedOut',
     aborted: why === 'aborted',
     duration_ms: performance.now() - begun,
+    left,
   };
 }
 

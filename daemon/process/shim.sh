@@ -2,6 +2,7 @@
 # Runs one program apart from the daemon and keeps how it ended: shim.sh RUN_DIR STDIN PROGRAM [ARG…]
 # Writes into RUN_DIR: pid ("PID STARTED BOOT SHIM_PID"), stdout, stderr, and at the end exit ({"code":0} or
 # {"signal":15}). pid and exit are complete once they end in a newline: that spares a process for a rename.
+# RUN_DIR/cgroup, where there is one, names the cgroup that the program is put into; the shim stays outside.
 # TOWPATH_SHIM holds the id of this boot of the machine; the program does not see it.
 # The braces make the shell read everything first: an upgrade may replace this file under a live shim.
 {
@@ -21,6 +22,10 @@
     fi
     # A program whose pid cannot be kept is not started: nobody could find it again.
     if ! echo "$pid $started $boot $shim" >"$dir/pid"; then exit 126; fi
+    # Without it the program runs all the same: it is found by its parents and its environment.
+    if [ -r "$dir/cgroup" ] && read -r cgroup <"$dir/cgroup"; then
+      echo 0 2>/dev/null >"$cgroup/cgroup.procs" || :
+    fi
     case $1 in
       */*)
         if [ ! -e "$1" ]; then
@@ -47,9 +52,9 @@
     # No shell speaks of SIGINT and SIGPIPE: there 128 + n is taken for the signal.
     case $code in
       130 | 141) said=1 ;;
-      *) said=$([ -s "$dir/notice" ] && echo 1) ;;
+      *) if [ -s "$dir/notice" ]; then said=1; else said=0; fi ;;
     esac
-    if [ "$said" ]; then end="\"signal\":$((code - 128))"; fi
+    if [ "$said" = 1 ]; then end="\"signal\":$((code - 128))"; fi
   fi
   # A full disk must not cost the exit code: try until there is room, or until the folder is gone.
   until echo "{$end}" >"$dir/exit"; do

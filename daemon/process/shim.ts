@@ -1,6 +1,6 @@
 // Starts a program under the shim (shim.sh): it outlives the daemon, writes to files, and its exit code is kept.
 import { spawn } from 'node:child_process';
-import { existsSync, type FSWatcher, mkdirSync, readFileSync, watch } from 'node:fs';
+import { existsSync, type FSWatcher, mkdirSync, readFileSync, watch, writeFileSync } from 'node:fs';
 import { constants, hostname } from 'node:os';
 import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -21,6 +21,8 @@ export interface ShimStart {
   env: Readonly<Record<string, string>>;
   /** The file that becomes the program's stdin. */
   stdin: string;
+  /** A folder that `makeCgroup` made, for the program and all that it starts. */
+  cgroup?: string | null;
 }
 
 export interface Running {
@@ -48,11 +50,12 @@ export interface Exit {
  * a run that ends with 127 or 126 and says why on its stderr. Throws `agent` when the run was started before, the
  * working directory is missing or the system has no process left.
  */
-export async function startShim({ runDir: folder, argv, cwd, env, stdin }: ShimStart): Promise<Running> {
+export async function startShim({ runDir: folder, argv, cwd, env, stdin, cgroup }: ShimStart): Promise<Running> {
   const runDir = resolve(folder);
   mkdirSync(runDir, { recursive: true, mode: 0o700 });
   if (existsSync(join(runDir, 'pid')) || existsSync(join(runDir, 'exit')))
     throw new TowpathError('agent', `the run in ${runDir} was started before`, 'use a fresh folder');
+  if (cgroup) writeFileSync(join(runDir, 'cgroup'), `${cgroup}\n`, { mode: 0o600 });
   const since = birth();
   const child = spawn('/bin/sh', [SHIM, runDir, resolve(stdin), ...argv], {
     cwd,
@@ -173,6 +176,9 @@ export function readPid(runDir: string): { agent: Identity; shim: Identity | und
   const same = shim?.boot_id === boot_id && Number(shim.started) <= Number(ticks);
   return { agent, shim: same ? shim : undefined };
 }
+
+/** The cgroup that the program of a run was started in, by whatever daemon. */
+export const readCgroup = (runDir: string): string | undefined => read(join(runDir, 'cgroup')).trim() || undefined;
 
 function read(path: string): string {
   try {

@@ -2,6 +2,7 @@
 import { execFileSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { errno } from '../errors.ts';
+import { membersOf } from './cgroup.ts';
 import type { Identity } from './identity.ts';
 
 /** The variable that every process of a run carries: `<id>/<attempt>/<nonce>`. */
@@ -14,6 +15,10 @@ export interface Target {
   root?: Identity | undefined;
   /** The value of TOWPATH_RUN, or its first segments: `fix-date/2` finds `fix-date/2/abc` too. Linux only. */
   marker?: string | undefined;
+  /** The cgroup that it was started in. */
+  cgroup?: string | undefined;
+  /** Members that were seen earlier, pid to start time: one that left every trace behind since is known by that. */
+  known?: ReadonlyMap<number, string> | undefined;
   /** A moment before its first process was born: only what is younger is looked at. */
   since?: Birth | undefined;
 }
@@ -47,8 +52,42 @@ export function treeOf(target: Target): number[] {
 
 /** As treeOf, with the start times. `seen` keeps processes in sight that were re-parented or changed their environment. */
 export function collect(target: Target, seen: Seen = { started: new Map(), groups: new Set() }): Map<number, string> {
-  const all = processes(target.since);
+  return collectFrom(look(target.since), target, seen);
+}
+
+/** How long what several runs look at in one go may be old, ms. */
+const SHARED_MS = 500;
+let shared: { at: number; look: Look } | undefined;
+
+/** As collect, from a look at the machine that runs which are measured together have in common. */
+export function collectShared(target: Target): Map<number, string> {
+  const now = performance.now();
+  if (!shared || now - shared.at > SHARED_MS) {
+    shared = { at: now, look: look(undefined) };
+    // It is not kept once they had their turn.
+    setTimeout(() => (shared = undefined), SHARED_MS).unref();
+  }
+  return collectFrom(shared.look, target, { started: new Map(), groups: new Set() });
+}
+
+/** One look at the machine: who there is, and, read when asked for, what run each belongs to. */
+interface Look {
+  all: Map<number, Process>;
+  markers: Map<number, string>;
+}
+
+const look = (since: Birth | undefined): Look => ({ all: processes(since), markers: new Map() });
+
+function collectFrom({ all, markers }: Look, target: Target, seen: Seen): Map<number, string> {
   const { root } = target;
+  const inside = new Set(target.cgroup ? membersOf(target.cgroup) : []);
+  const knows = ({ pid, started }: Process) =>
+    inside.has(pid) || seen.started.get(pid) === started || target.known?.get(pid) === started;
+  const carried = ({ pid }: Process) => {
+    const marker = markers.get(pid) ?? markerOf(pid);
+    markers.set(pid, marker);
+    return marker;
+  };
   const found = new Map<number, Process>();
   const queue: Process[] = [];
   const add = (process: Process) => {
@@ -60,8 +99,8 @@ export function collect(target: Target, seen: Seen = { started: new Map(), group
   const groups = Map.groupBy(all.values(), (process) => process.group);
   for (const process of all.values()) {
     if (process.pid === root?.pid && process.started === root.started) add(process);
-    else if (seen.started.get(process.pid) === process.started || seen.groups.has(process.group)) add(process);
-    else if (target.marker && mayBelong(process, root) && carries(process.pid, target.marker)) add(process);
+    else if (knows(process) || seen.groups.has(process.group)) add(process);
+    else if (target.marker && mayBelong(process, root) && isOf(carried(process), target.marker)) add(process);
   }
   for (let process = queue.pop(); process; process = queue.pop()) {
     for (const child of children.get(process.pid) ?? []) add(child);
@@ -83,13 +122,15 @@ export function collect(target: Target, seen: Seen = { started: new Map(), group
 const mayBelong = (process: Process, root: Identity | undefined): boolean =>
   !root || !(Number(process.started) < Number(root.started));
 
-/** Whether a process carries the marker in the environment that it was started with. */
-export function carries(pid: number, marker: string): boolean {
+/** The marker in the environment that a process was started with; empty when it has none. */
+function markerOf(pid: number): string {
   const env = environ(pid);
-  const text = `\0${MARKER}=${marker}`;
+  const text = `\0${MARKER}=`;
   const at = env.indexOf(text);
-  return at >= 0 && (env[at + text.length] === '\0' || env[at + text.length] === '/');
+  return at < 0 ? '' : env.slice(at + text.length, env.indexOf('\0', at + text.length));
 }
+
+const isOf = (carried: string, marker: string): boolean => carried === marker || carried.startsWith(`${marker}/`);
 
 /** Whether a process is a shim, which leaves by itself once its program has. */
 export const isShim = (pid: number): boolean => environ(pid).includes(`\0${SHIM_MARK}=`);

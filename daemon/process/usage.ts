@@ -18,15 +18,19 @@ export interface Usage {
 /** Linux counts CPU time in hundredths of a second towards programs, on every architecture that Node runs on. */
 const TICK_MS = 10;
 
-/**
- * The sum over the pids that live. It can fall when a member ends: to see whether something is at work, compare two
- * results for being different.
- */
-export function treeUsage(pids: readonly number[]): Usage {
-  const sum: Usage = { cpu_ms: 0, io_bytes: 0, switches: 0, rss_bytes: 0, processes: 0 };
-  if (process.platform === 'linux') for (const pid of pids) addFromProc(sum, pid);
-  else if (pids.length > 0) addFromPs(sum, pids);
-  return sum;
+/** What each of the pids has used that lives. */
+export function usageOf(pids: readonly number[]): Map<number, Usage> {
+  if (process.platform !== 'linux') return fromPs(pids);
+  return new Map(pids.flatMap((pid) => fromProc(pid) ?? []));
+}
+
+/** The sum over the pids that live. It can fall when a member ends. */
+export const treeUsage = (pids: readonly number[]): Usage => sum(usageOf(pids).values());
+
+export function sum(parts: Iterable<Usage>): Usage {
+  const all: Usage = { cpu_ms: 0, io_bytes: 0, switches: 0, rss_bytes: 0, processes: 0 };
+  for (const one of parts) for (const key of Object.keys(all) as (keyof Usage)[]) all[key] += one[key];
+  return all;
 }
 
 /** How busy a tree is: percent of one core since the last call (since the start at the first), and its memory. */
@@ -42,45 +46,57 @@ export async function treeLoad(pids: readonly number[]): Promise<{ cpu_percent: 
   return load;
 }
 
-function addFromProc(sum: Usage, pid: number): void {
+function fromProc(pid: number): [[number, Usage]] | undefined {
   const stat = read(`/proc/${pid}/stat`);
-  if (stat === '') return;
+  if (stat === '') return undefined;
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ', 14);
-  sum.processes += 1;
-  sum.cpu_ms += (Number(fields[11]) + Number(fields[12])) * TICK_MS;
   const io = read(`/proc/${pid}/io`);
-  sum.io_bytes += number(/^rchar: (\d+)/m, io) + number(/^wchar: (\d+)/m, io);
-  sum.rss_bytes += number(/^VmRSS:\s+(\d+)/m, read(`/proc/${pid}/status`)) * 1024;
   // status of a process counts the switches of its first thread alone.
-  for (const thread of threads(pid)) {
-    const status = read(`/proc/${pid}/task/${thread}/status`);
-    sum.switches += number(/^voluntary_ctxt_switches:\s+(\d+)/m, status);
-    sum.switches += number(/^nonvoluntary_ctxt_switches:\s+(\d+)/m, status);
+  const threads = list(`/proc/${pid}/task`).map((thread) => read(`/proc/${pid}/task/${thread}/status`));
+  const usage: Usage = {
+    cpu_ms: (Number(fields[11]) + Number(fields[12])) * TICK_MS,
+    io_bytes: number(/^rchar: (\d+)/m, io) + number(/^wchar: (\d+)/m, io),
+    switches: 0,
+    rss_bytes: number(/^VmRSS:\s+(\d+)/m, threads[0] ?? '') * 1024,
+    processes: 1,
+  };
+  for (const status of threads) {
+    usage.switches += number(/^voluntary_ctxt_switches:\s+(\d+)/m, status);
+    usage.switches += number(/^nonvoluntary_ctxt_switches:\s+(\d+)/m, status);
   }
+  return [[pid, usage]];
 }
 
-function addFromPs(sum: Usage, pids: readonly number[]): void {
+/** macOS tells time and memory; I/O and switches stay 0 there, and the time, in hundredths, has to serve. */
+function fromPs(pids: readonly number[]): Map<number, Usage> {
+  const found = new Map<number, Usage>();
+  if (pids.length === 0) return found;
   let out = '';
   try {
-    out = execFileSync('ps', ['-o', 'time=,rss=', '-p', pids.join(',')], { encoding: 'utf8' });
+    out = execFileSync('ps', ['-o', 'pid=,time=,rss=', '-p', pids.join(',')], { encoding: 'utf8' });
   } catch {
     // ps fails when none of them lives.
   }
   for (const line of out.split('\n')) {
-    const found = /^\s*(?:(\d+)-)?((?:\d+:)*[\d.]+)\s+(\d+)\s*$/.exec(line);
-    if (!found) continue;
-    const seconds = found[2]!.split(':').reduce((total, part) => total * 60 + Number(part), 0);
-    sum.processes += 1;
-    sum.cpu_ms += (Number(found[1] ?? 0) * 86_400 + seconds) * 1000;
-    sum.rss_bytes += Number(found[3]) * 1024;
+    const parts = /^\s*(\d+)\s+(?:(\d+)-)?((?:\d+:)*[\d.]+)\s+(\d+)\s*$/.exec(line);
+    if (!parts) continue;
+    const seconds = parts[3]!.split(':').reduce((total, part) => total * 60 + Number(part), 0);
+    found.set(Number(parts[1]), {
+      cpu_ms: (Number(parts[2] ?? 0) * 86_400 + seconds) * 1000,
+      io_bytes: 0,
+      switches: 0,
+      rss_bytes: Number(parts[4]) * 1024,
+      processes: 1,
+    });
   }
+  return found;
 }
 
 const number = (pattern: RegExp, text: string): number => Number(pattern.exec(text)?.[1] ?? 0);
 
-function threads(pid: number): string[] {
+function list(path: string): string[] {
   try {
-    return readdirSync(`/proc/${pid}/task`);
+    return readdirSync(path);
   } catch {
     return [];
   }

@@ -139,4 +139,6 @@ export const jsonReader = (): Reader => ({
   },
   openTools: 0,
   finished: false,
+  state: null,
+  restore: () => {},
 });

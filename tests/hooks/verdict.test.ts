@@ -8,6 +8,7 @@ const end = (stdout: string, more: Partial<HookEnd> = {}): HookEnd => ({
   stdout,
   stderr: '',
   timedOut: false,
+
   duration_ms: 100,
   ...more,
 });

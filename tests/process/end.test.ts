@@ -8,7 +8,7 @@ import { identify, isAlive, self, startedAt } from '../../daemon/process/identit
 import { waitForExit } from '../../daemon/process/shim.ts';
 import { collect, treeOf } from '../../daemon/process/tree.ts';
 import { treeLoad, treeUsage } from '../../daemon/process/usage.ts';
-import { newMarker, shimmed, text, until } from './helpers.ts';
+import { GHOST, newMarker, shimmed, text, until } from './helpers.ts';
 
 /** Each writes the pids that must die, one a line, into `pids` of its working directory, then `up`. */
 const ESCAPES: Record<string, string[]> = {
@@ -45,7 +45,7 @@ test.each(Object.entries(ESCAPES))('%s is found and ended', async (_, argv) => {
   expect(left.every((pid) => pid > 1 && startedAt(pid))).toBe(true);
   const target = { root: run.agent, marker: run.marker };
   expect(treeOf(target)).toEqual(expect.arrayContaining(left));
-  const ended = await endTree(target, { grace_ms: 200 });
+  const { ended } = await endTree(target, { grace_ms: 200 });
   expect(ended).toEqual(expect.arrayContaining(left));
   expect(left.filter((pid) => startedAt(pid))).toEqual([]);
   expect(treeOf(target)).toEqual([]);
@@ -73,7 +73,7 @@ test('who keeps having children is ended all the same', async () => {
     'trap "" TERM; echo up >up; while :; do setsid sleep 600 & sleep 0.005; done',
   ]);
   await until(() => text(join(run.dir, 'up')));
-  const ended = await endTree({ marker: run.marker }, { grace_ms: 50 });
+  const { ended } = await endTree({ marker: run.marker }, { grace_ms: 50 });
   expect(ended.length).toBeGreaterThan(1);
   expect(treeOf({ marker: run.marker })).toEqual([]);
 });
@@ -83,7 +83,18 @@ test('a child whose session leader is gone and that has no marker is still in si
   await until(() => text(join(run.dir, 'up')));
   const [orphan] = text(join(run.dir, 'pids')).trim().split('\n').map(Number);
   process.kill(run.agent!.pid, 'SIGKILL');
-  expect(await endTree({ root: run.shim, marker: run.marker }, { grace_ms: 100 })).toContain(orphan);
+  expect((await endTree({ root: run.shim, marker: run.marker }, { grace_ms: 100 })).ended).toContain(orphan);
+});
+
+test('who left every trace behind is known when it was seen before, and a stranger with its pid is not', async () => {
+  const run = await shimmed(GHOST);
+  const ghost = Number(await until(() => text(join(run.dir, 'up')) && text(join(run.dir, 'pids')).trim()));
+  const target = { root: run.agent, marker: run.marker };
+  expect(treeOf(target)).not.toContain(ghost);
+  const known = new Map([[ghost, startedAt(ghost)!]]);
+  expect(treeOf({ ...target, known: new Map([[ghost, '1']]) })).not.toContain(ghost);
+  expect((await endTree({ ...target, known }, { grace_ms: 100 })).ended).toContain(ghost);
+  expect(startedAt(ghost)).toBeUndefined();
 });
 
 test('a marker finds its own run, and the runs below it, alone', async () => {
@@ -101,12 +112,12 @@ test('a pid that was used again is not touched', async () => {
   const who = identify(child.pid!)!;
   const stranger = { ...who, started: String(Number(who.started) - 1) };
   expect(treeOf({ root: stranger })).toEqual([]);
-  expect(await endTree({ root: stranger }, { grace_ms: 0 })).toEqual([]);
-  expect(await endTree({ root: { ...who, pid: -1 } }, { grace_ms: 0 })).toEqual([]);
+  expect(await endTree({ root: stranger }, { grace_ms: 0 })).toEqual({ ended: [], left: [] });
+  expect(await endTree({ root: { ...who, pid: -1 } }, { grace_ms: 0 })).toEqual({ ended: [], left: [] });
   const seen = { started: new Map([[who.pid, stranger.started]]), groups: new Set<number>() };
   expect([...collect({}, seen).keys()]).toEqual([]);
   expect(isAlive(who)).toBe(true);
-  expect(await endTree({ root: who })).toEqual([who.pid]);
+  expect(await endTree({ root: who })).toEqual({ ended: [who.pid], left: [] });
 });
 
 test('this process and its ancestors are never in a tree', () => {
@@ -126,7 +137,7 @@ test('zombies do not count', async () => {
   await until(() => startedAt(zombie) === undefined);
   expect(() => process.kill(zombie, 0)).not.toThrow();
   expect(treeOf({ root: run.agent })).toEqual([run.agent!.pid]);
-  expect(await endTree({ root: run.agent, marker: run.marker })).not.toContain(zombie);
+  expect((await endTree({ root: run.agent, marker: run.marker })).ended).not.toContain(zombie);
 });
 
 test('usage is summed over the tree and tells work from rest', async () => {

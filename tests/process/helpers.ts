@@ -15,6 +15,19 @@ export function tempDir(): string {
   return dir;
 }
 
+/**
+ * Leaves a process behind that ignores SIGTERM, has a session of its own, no parent but init and no environment; it
+ * writes its pid into `pids`, then `up`, and waits.
+ */
+export const GHOST = [
+  'perl',
+  '-MPOSIX',
+  '-e',
+  `$SIG{CHLD} = "IGNORE"; if (fork) { sleep 1 while 1 } setsid; exit if fork; select undef, undef, undef, 0.05; $SIG{TERM} = "IGNORE";
+   open F, ">>pids"; print F "$$\\n"; close F; %ENV = ();
+   exec "/bin/sh", "-c", "echo up >up; while :; do sleep 1; done"`,
+];
+
 let runs = 0;
 /** A marker that no other run on this machine has. */
 export const newMarker = (): string => `test/${process.pid}/${Date.now()}-${runs++}`;

@@ -37,12 +37,12 @@ test('a file is followed while it grows and is gone on with by offset, without g
     appendFileSync(path, all.subarray(at, next));
     at = next;
     await reader.poll();
-    if (at % 3 === 0) reader = follow(path, { offset: reader.offset, onLine: (line) => got.push(line) });
+    if (at % 3 === 0) reader = follow(path, { from: reader.place, onLine: (line) => got.push(line) });
   }
   appendFileSync(path, 'the end');
   expect(await reader.poll()).toBeLessThanOrEqual(1);
   expect(got).toEqual(Array.from({ length: 1000 }, (_, i) => `line ${i} ü€😀`));
-  expect(reader.offset).toBe(all.length);
+  expect(reader.place.offset).toBe(all.length);
   expect(await reader.end()).toBe(1);
   expect(got.at(-1)).toBe('the end');
   expect(await reader.end()).toBe(0);
@@ -109,7 +109,7 @@ test('a line of 60 MB costs little memory', async () => {
     const before = process.resourceUsage().maxRSS;
     for (let i = 0; i < 60; i++) { appendFileSync(path, chunk); if (i % 7 === 0) await reader.poll(); }
     appendFileSync(path, '\\nlast\\n'); await reader.poll();
-    console.log(JSON.stringify([process.resourceUsage().maxRSS - before, lines[1].length, lines[1].slice(-40), lines[2], reader.offset]));`;
+    console.log(JSON.stringify([process.resourceUsage().maxRSS - before, lines[1].length, lines[1].slice(-40), lines[2], reader.at]));`;
   const out = execFileSync(process.execPath, ['--input-type=module', '-e', script], { encoding: 'utf8' });
   const [grown, length, end, next, offset] = JSON.parse(out);
   expect(grown).toBeLessThan(10_000);

@@ -5,10 +5,12 @@ import { StringDecoder } from 'node:string_decoder';
 import type { AgentEvent, Reader } from '../../agents/port.ts';
 import { errno, TowpathError } from '../../errors.ts';
 import type { Workspace } from '../../paths.ts';
+import { readCuts } from '../../process/cut.ts';
 import { endLines, eventLines, headLine } from './logs-text.ts';
 import { type Output, pause, type Sleep } from './output.ts';
 import { readRun, runNumbers } from './runs.ts';
 import { paintOf, type Screen } from './style.ts';
+import { short } from './words.ts';
 
 const POLL_MS = 200;
 const CHUNK = 64 * 1024;
@@ -69,7 +71,7 @@ async function showRun(
     if (!raw && !json) for (const line of make(screen())) out.line(line);
   };
   text((on) => [headLine(id, look(), on)]);
-  const grow = new Growing(join(workspace.run(id, attempt), 'stdout'));
+  const grow = new Growing(workspace.run(id, attempt));
   let reader: Reader | null | undefined;
   const show = (line: string) => {
     reader ??= options.readerFor(look().agent ?? '') ?? plain;
@@ -78,7 +80,12 @@ async function showRun(
       else text((on) => eventLines(event, on, paintOf(on)));
     }
   };
-  const drain = () => (raw ? grow.bytes((chunk) => out.bytes(chunk), over) : grow.lines(show, over));
+  const cut = (bytes: number) => {
+    const event: AgentEvent = { type: 'log', content: cutText(bytes) };
+    if (json) out.line(JSON.stringify({ task: id, attempt, ...event }));
+    else text((on) => eventLines(event, on, paintOf(on)));
+  };
+  const drain = () => (raw ? grow.bytes((chunk) => out.bytes(chunk), over) : grow.lines(show, over, cut));
   try {
     for (;;) {
       // Looked at before the output is: what was written before the end is then read for sure.
@@ -102,42 +109,63 @@ const plain: Pick<Reader, 'line'> & Reader = {
   },
   openTools: 0,
   finished: false,
+  state: null,
+  restore: () => {},
 };
 
-/** A file that may not be there yet and grows: each call gives what came since the last one. */
+/** A file that may not be there yet and grows, and whose middle may be cut out: each call gives what came since the last one. */
 class Growing {
-  readonly #path: string;
+  readonly #dir: string;
   readonly #decoder = new StringDecoder('utf8');
   readonly #buffer = Buffer.alloc(CHUNK);
   #fd: number | null = null;
   #at = 0;
   #rest = '';
+  /** Within the line that the end of a cut fell into. */
+  #torn = false;
 
-  constructor(path: string) {
-    this.#path = path;
+  constructor(dir: string) {
+    this.#dir = dir;
   }
 
-  bytes(take: (chunk: Uint8Array) => void, over: () => boolean): void {
+  bytes(take: (chunk: Uint8Array) => void, over: () => boolean, cut = (bytes: number) => take(noteOf(bytes))): void {
     try {
-      this.#fd ??= openSync(this.#path, 'r');
+      this.#fd ??= openSync(join(this.#dir, 'stdout'), 'r');
       for (;;) {
         const got = over() ? 0 : readSync(this.#fd, this.#buffer, 0, CHUNK, this.#at);
         if (got === 0) return;
-        this.#at += got;
+        // Looked at after the bytes were read: a hole is named before it is made, so what no cut names is whole.
+        const hole = readCuts(this.#dir).stdout;
+        const whole = hole && this.#at < hole.to ? Math.min(got, Math.max(0, hole.from - this.#at)) : got;
+        this.#at += whole;
         // A copy: a stream may still hold the chunk when the next one is read.
-        take(Uint8Array.prototype.slice.call(this.#buffer, 0, got));
+        if (whole > 0) take(Uint8Array.prototype.slice.call(this.#buffer, 0, whole));
+        if (whole === got || !hole) continue;
+        cut(hole.to - this.#at);
+        this.#at = hole.to;
       }
     } catch (thrown) {
       if (errno(thrown) !== 'ENOENT') throw thrown;
     }
   }
 
-  lines(take: (line: string) => void, over: () => boolean): void {
-    this.bytes((chunk) => {
+  lines(take: (line: string) => void, over: () => boolean, cut: (bytes: number) => void): void {
+    const onBytes = (chunk: Uint8Array) => {
       const parts = (this.#rest + this.#decoder.write(chunk as Buffer)).split('\n');
-      this.#rest = parts.pop()!.slice(0, LINE_MAX);
-      for (const line of parts) take(line);
-    }, over);
+      if (this.#torn && parts.length > 1) {
+        parts.shift();
+        this.#torn = false;
+      }
+      this.#rest = this.#torn ? '' : parts.pop()!.slice(0, LINE_MAX);
+      if (!this.#torn) for (const line of parts) take(line);
+    };
+    this.bytes(onBytes, over, (bytes) => {
+      // Half a line is none.
+      this.#rest = '';
+      this.#decoder.end();
+      this.#torn = true;
+      cut(bytes);
+    });
   }
 
   /** The last line, when it has no newline. */
@@ -151,3 +179,6 @@ class Growing {
     this.#fd = null;
   }
 }
+
+const cutText = (bytes: number): string => `… ${short(bytes)}B of output cut out (limits.run_output) …`;
+const noteOf = (bytes: number): Uint8Array => Buffer.from(`\n[${cutText(bytes)}]\n`);

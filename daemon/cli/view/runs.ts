@@ -32,6 +32,23 @@ const usage = z.object({
   cache_write: z.number(),
   cost_usd: z.number().nullable(),
 });
+const time = z.string().nullable().catch(null);
+const amount = z.number().catch(0);
+const health = z.object({
+  seen_at: time,
+  last_output: time,
+  last_event: time,
+  last_sign: time,
+  open_tools: amount,
+  processes: amount,
+  cpu_percent: amount,
+  cpu_ms: amount,
+  io_bytes: amount,
+  switches: amount,
+  rss_bytes: amount,
+});
+/** What was last seen of a run's processes. */
+export type RunHealth = z.output<typeof health>;
 const verdictFile = z.object({
   verdict: z.object({
     outcome: z.enum(OUTCOMES),
@@ -41,6 +58,7 @@ const verdictFile = z.object({
     usage: usage.nullable().catch(null),
   }),
   duration_ms: z.number().nullable().catch(null),
+  health: health.nullable().catch(null),
 });
 
 /** One run's folder, as far as it can be read. */
@@ -55,6 +73,8 @@ export interface Run {
   ended: boolean;
   verdict: z.output<typeof verdictFile>['verdict'] | null;
   duration_ms: number | null;
+  /** null: not looked at yet. */
+  health: RunHealth | null;
   checks: Check[];
 }
 
@@ -88,6 +108,7 @@ export function readRun(workspace: Workspace, id: string, attempt: number): Run 
     ended: end !== null || existsSync(join(dir, 'exit')),
     verdict: end?.verdict ?? null,
     duration_ms: end?.duration_ms ?? null,
+    health: end ? end.health : parsed(join(dir, 'health.json'), health),
     checks: parsed(join(dir, 'checks.json'), z.array(evidence)) ?? [],
   };
 }

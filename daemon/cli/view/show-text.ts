@@ -28,6 +28,7 @@ export function renderShow(shown: Shown, on: Partial<Screen> = {}): string {
     ['', [...headLines(shown, screen, paint), ...factLines(shown, screen, paint)]],
     ['Reason', task.reason ? indented(task.reason, screen, 20) : []],
     ['Runs', runLines(shown.runs, screen, paint)],
+    ['Health', healthLines(shown, screen, paint)],
     ['Checks', checkLines(shown.runs, screen, paint)],
     ['Feedback', feedbackLines(shown, screen, paint)],
     ['Result', resultLines(task.result, screen)],
@@ -104,6 +105,31 @@ function runLines(runs: readonly ShownRun[], screen: Screen, paint: Paint): stri
     screen,
     { indent: 2 },
   );
+}
+
+/** How the last run's processes do, or did when they were last seen; of one that ended well nobody asks. */
+function healthLines({ runs }: Shown, screen: Screen, paint: Paint): string[] {
+  const run = runs.at(-1);
+  if (!run?.health || run.outcome === 'ok') return [];
+  const { health } = run;
+  const ago = (iso: string | null) => relative(iso, screen.now) || 'never';
+  const silent = `last output ${ago(health.last_output)}${health.last_event ? ` (${clean(health.last_event)})` : ''}`;
+  const tools = health.open_tools > 0 ? [`${health.open_tools} open tool call${health.open_tools > 1 ? 's' : ''}`] : [];
+  const lines = [
+    [silent, `last sign of life ${ago(health.last_sign)}`, ...tools],
+    [
+      `${health.processes} process${health.processes === 1 ? '' : 'es'}`,
+      `${health.cpu_percent} % of a core`,
+      `${short(health.rss_bytes)}B of memory`,
+      `seen ${ago(health.seen_at)}`,
+    ],
+    [
+      `in all ${duration(health.cpu_ms)} of processor`,
+      `${short(health.io_bytes)}B of I/O`,
+      `${short(health.switches)} context switches`,
+    ],
+  ];
+  return lines.map((parts) => `  ${paint.dim(truncate(parts.join(', '), screen.width - 2))}`);
 }
 
 /** The agent's word may be "ok" and a check's another. */

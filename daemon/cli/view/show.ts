@@ -6,7 +6,7 @@ import { readLock } from '../../queue/files/lock.ts';
 import { type Phase, type QueuePort, toJson } from '../../queue/port.ts';
 import type { Outcome, TaskJson, Tokens } from '../../task/terms.ts';
 import { needOf } from './needs.ts';
-import { type Check, type Run, readRuns } from './runs.ts';
+import { type Check, type Run, type RunHealth, readRuns } from './runs.ts';
 import { shellWord, shortSha } from './words.ts';
 
 /** One run of an agent, from its folder and from the ledger, whichever has it. */
@@ -22,6 +22,8 @@ export interface ShownRun {
   duration_ms: number | null;
   tokens: Tokens | null;
   cost_usd: number | null;
+  /** What was last seen of its processes; null: nothing yet, or its folder is gone. */
+  health: RunHealth | null;
   checks: Check[];
 }
 
@@ -52,7 +54,12 @@ export async function gatherShow({ workspace, queue, ledger }: ShowSources, id: 
 }
 
 /** The task as JSON, with its runs; the fields of the task are those that every interface shows. */
-export const showJson = ({ task, runs, next }: Shown): Record<string, unknown> => ({ ...task, runs, next });
+export const showJson = ({ task, runs, next }: Shown): Record<string, unknown> => ({
+  ...task,
+  health: runs.at(-1)?.health ?? null,
+  runs,
+  next,
+});
 
 /** The folder has what the agent said, the ledger what it came to. A run that only one of them knows is shown too. */
 export function mergeRuns(folders: readonly Run[], rows: readonly Attempt[]): ShownRun[] {
@@ -73,10 +80,11 @@ export function mergeRuns(folders: readonly Run[], rows: readonly Attempt[]): Sh
       duration_ms: row?.duration_ms ?? run.duration_ms,
       tokens: row?.outcome ? row.tokens : usage && withoutCost(usage),
       cost_usd: row?.cost_usd ?? usage?.cost_usd ?? null,
+      health: run.health?.seen_at ? run.health : null,
       checks: run.checks,
     };
   });
-  for (const { task: _, finished_at: __, ...row } of left) shown.push({ ...row, checks: [] });
+  for (const { task: _, finished_at: __, ...row } of left) shown.push({ ...row, health: null, checks: [] });
   return shown.sort((a, b) => a.attempt - b.attempt);
 }
 
