@@ -113,7 +113,9 @@ export class StreamReader implements Reader {
   }
 
   #keep(line: string): void {
-    this.#s.text = `${this.#s.text}${line.slice(-TEXT_KEPT)}\n`.slice(-TEXT_KEPT);
+    this.#s.text += `${line.slice(-TEXT_KEPT)}\n`;
+    // Not at each line: a flood of them would be mostly that.
+    if (this.#s.text.length > 16 * TEXT_KEPT) this.#s.text = this.#s.text.slice(-TEXT_KEPT);
   }
 
   line(line: string): AgentEvent[] {
@@ -165,7 +167,7 @@ export class StreamReader implements Reader {
     const result = this.#s.result;
     const error = this.#s.error;
     const base = {
-      output: result?.output || result?.content || this.#s.text.trim(),
+      output: result?.output || result?.content || this.#s.text.slice(-TEXT_KEPT).trim(),
       session: result?.session ?? null,
       model: null,
       usage: usageOf(result?.usage, this.#untold),

@@ -45,6 +45,15 @@ export class Splitter {
     for (let at = 0; at < chunk.length; ) {
       const newline = chunk.indexOf(10, at);
       const end = newline < 0 ? chunk.length : newline;
+      // Most lines lie whole in a chunk: no copy, no garbage.
+      if (newline >= 0 && this.#length === 0 && end - at <= this.#maxLine) {
+        const text = chunk.toString('utf8', at, end > at && chunk[end - 1] === 13 ? end - 1 : end);
+        const length = end + 1 - at;
+        at = end + 1;
+        lines += 1;
+        this.#onLine(text, length);
+        continue;
+      }
       this.#keep(chunk.subarray(at, end));
       if (newline < 0) return lines;
       at = newline + 1;

@@ -171,6 +171,27 @@ describe.skipIf(!cli.path)(title, () => {
     expect(sessionOf('t', 2)).toEqual([sessionOf('t', 1)[0], true]);
   });
 
+  test('one whose model never answers is stuck though its runtime ticks on, is told first, and goes on by its session', async () => {
+    ws.file('towpath.yaml', `${readFileSync(ws.path('towpath.yaml'), 'utf8')}timeouts: {stuck: 12s}\n`);
+    model.play([bash('echo one > hello.txt'), { network: 'hang' }, bash('echo two >> hello.txt'), { text: 'Done.' }]);
+    ws.drop('t', task());
+    await start();
+    await until(
+      () => lies('t', 'done'),
+      't is done',
+      100_000,
+      () => ws.output,
+    );
+    expect(ws.output).toMatch(/no sign of life for \d.*ended as stuck \(timeouts.stuck\)/);
+    expect(ws.show('t')).toMatchObject({ attempts: 2, outcome: 'ok', result: 'Done.' });
+    const [first, second] = [sessionOf('t', 1), sessionOf('t', 2)];
+    expect([first[1], second]).toEqual([false, [first[0], true]]);
+    expect(JSON.parse(readFileSync(ws.path('.towpath/runs/t/1/verdict.json'), 'utf8'))).toMatchObject({
+      ended: 'stuck',
+    });
+    expect(ws.git('show', 'towpath/t:hello.txt')).toBe('one\ntwo\n');
+  }, 120_000);
+
   test('one that hangs is ended by its timeout, with everything that it started', async () => {
     model.play([bash(`setsid sh -c 'trap "" TERM; sleep 278' & node -e "setTimeout(() => {}, 278000)"`)]);
     ws.drop('t', task('timeout: 3s\nmax_attempts: 1\n'));
