@@ -49,10 +49,13 @@ export async function treeLoad(pids: readonly number[]): Promise<{ cpu_percent: 
 function fromProc(pid: number): [[number, Usage]] | undefined {
   const stat = read(`/proc/${pid}/stat`);
   if (stat === '') return undefined;
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ', 14);
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ', 18);
   const io = read(`/proc/${pid}/io`);
-  // status of a process counts the switches of its first thread alone.
-  const threads = list(`/proc/${pid}/task`).map((thread) => read(`/proc/${pid}/task/${thread}/status`));
+  // status of a process counts the switches of its first thread alone; most processes have no other.
+  const threads =
+    fields[17] === '1'
+      ? [read(`/proc/${pid}/status`)]
+      : list(`/proc/${pid}/task`).map((thread) => read(`/proc/${pid}/task/${thread}/status`));
   const usage: Usage = {
     cpu_ms: (Number(fields[11]) + Number(fields[12])) * TICK_MS,
     io_bytes: number(/^rchar: (\d+)/m, io) + number(/^wchar: (\d+)/m, io),
