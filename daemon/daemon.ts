@@ -19,6 +19,7 @@ import { probe, watchMachine } from './machine.ts';
 import type { Workspace } from './paths.ts';
 import { self } from './process/identity.ts';
 import { FileQueue } from './queue/files/engine.ts';
+import { endLeftovers } from './recover.ts';
 import { answer } from './requests.ts';
 import { Scheduler } from './scheduler.ts';
 import { QUEUES } from './task/terms.ts';
@@ -145,6 +146,7 @@ export async function runDaemon(
   });
   await agents.findAuto();
   const lastAlive = statSync(workspace.alive, { throwIfNoEntry: false })?.mtimeMs ?? 0;
+  await guarded(() => endLeftovers(ctx));
   const background = await startBackground(ctx, scheduler, ledger);
   const machine = watchMachine(ctx, {
     holds: scheduler.holds,

@@ -129,7 +129,7 @@ async function release(op: Operator, task: Task): Promise<Task> {
       `the lock of "${task.id}" cannot be read`,
       'start the daemon: it looks closer',
     );
-  if (lock?.agent) await endTree(runTarget(op.workspace.run(task.id, lock.attempt), lock.agent, task.id));
+  if (lock?.agent) await endTree(runTarget(op.workspace.run(task.id, lock.attempt), lock.agent));
   const moved = await move(op, task, 'failed', {
     outcome: 'cancelled',
     reason: 'cancelled by the operator',

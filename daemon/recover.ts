@@ -2,7 +2,8 @@
 import { runTarget } from './agents/kept.ts';
 import type { Context } from './attempt/context.ts';
 import { endTree } from './process/end.ts';
-import { treeOf } from './process/tree.ts';
+import { SHORT_RUN } from './process/run.ts';
+import { carriersOf, treeOf } from './process/tree.ts';
 import type { Claim } from './queue/port.ts';
 
 /** Claims of other machines that were told of, once each. */
@@ -16,9 +17,10 @@ export async function recover(ctx: Context, atWork: (id: string) => boolean): Pr
     if (!task) {
       // The task went on before its lock was removed, or a person took the file away: its agent, if any, has no task.
       const known = lock !== null && lock !== 'unreadable' ? lock : null;
-      await endTree(
-        known ? runTarget(ctx.workspace.run(id, known.attempt), known.agent ?? undefined, id) : { marker: id },
-      );
+      await endTree({
+        ...(known ? runTarget(ctx.workspace.run(id, known.attempt), known.agent ?? undefined) : {}),
+        ...{ marker: id, workspace: ctx.workspace.root },
+      });
       if (!atWork(id)) ctx.queue.dropLock(id);
       continue;
     }
@@ -32,7 +34,7 @@ export async function recover(ctx: Context, atWork: (id: string) => boolean): Pr
       continue;
     }
     if (lock === 'unreadable') {
-      const alive = treeOf({ marker: task.id }).length;
+      const alive = treeOf({ marker: task.id, workspace: ctx.workspace.root }).length;
       ctx.events.emit('warning', {
         task: task.id,
         message: `its lock could not be read; ${alive ? 'its agent was found by its marker' : 'no process of it lives'}: claimed anew`,
@@ -41,4 +43,17 @@ export async function recover(ctx: Context, atWork: (id: string) => boolean): Pr
     claims.push(ctx.queue.adopt(task, lock === 'unreadable' ? null : lock, ctx.self));
   }
   return claims;
+}
+
+/** Hooks and checks of a daemon that was killed: nobody reads them any more, and they are about to run again. */
+export async function endLeftovers({ workspace, self, events }: Context): Promise<void> {
+  const left = carriersOf(workspace.root).filter(
+    ({ marker, started }) => SHORT_RUN.test(marker) && Number(started) < Number(self.started),
+  );
+  const markers = [...new Set(left.map(({ marker }) => marker))];
+  await Promise.all(markers.map((marker) => endTree({ marker, workspace: workspace.root })));
+  if (left.length > 0)
+    events.emit('warning', {
+      message: `ended ${left.length} processes that hooks or checks of an earlier daemon had left`,
+    });
 }

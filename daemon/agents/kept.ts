@@ -49,15 +49,16 @@ export function writeHealth(runDir: string, health: Health, members: ReadonlyMap
 }
 
 /** All that is known of the processes of a run that this or an earlier daemon started, for whoever ends it. */
-export function runTarget(runDir: string, root: Identity | undefined, marker: string): Target {
-  return { root, marker, cgroup: readCgroup(runDir), known: membersOf(runDir) };
+export function runTarget(runDir: string, root: Identity | undefined): Target {
+  const { marker } = read<{ marker?: string }>(runDir, 'run.json');
+  const { boot_id, members = [] } = read<Partial<Kept>>(runDir, 'health.json');
+  return { root, marker, cgroup: readCgroup(runDir), known: new Map(boot_id === bootId() ? members : []) };
 }
 
-function membersOf(runDir: string): Map<number, string> {
+function read<T extends object>(runDir: string, name: string): T | Record<string, never> {
   try {
-    const kept = JSON.parse(readFileSync(join(runDir, 'health.json'), 'utf8')) as Kept;
-    return new Map(kept.boot_id === bootId() ? kept.members : []);
+    return JSON.parse(readFileSync(join(runDir, name), 'utf8')) as T;
   } catch {
-    return new Map();
+    return {};
   }
 }

@@ -95,7 +95,7 @@ export async function runAgent(options: RunOptions): Promise<RunReport> {
     lastEvent = event.type === 'tool_call' ? `${event.type} ${event.name}` : event.type;
     options.onEvent?.(event);
   });
-  const found: Target = { ...runTarget(dir, process, options.marker), since };
+  const found: Target = { ...runTarget(dir, process), marker: options.marker, since };
   const watchdog = new Watchdog({
     dir,
     target: found,

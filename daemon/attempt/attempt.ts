@@ -36,7 +36,7 @@ export async function attempt(ctx: Context, claim: Claim, signal: AbortSignal): 
     }
     // Whatever went wrong, no agent is left running for a task that is given up here.
     if (claim.lock.agent && stillRuns(claim.lock.agent))
-      await endTree(runTarget(ctx.workspace.run(claim.task.id, claim.lock.attempt), claim.lock.agent, claim.task.id));
+      await endTree(runTarget(ctx.workspace.run(claim.task.id, claim.lock.attempt), claim.lock.agent));
     const ending = thrown instanceof GitProblem ? endingOf(thrown) : faultOf(thrown);
     tried = { plan: null, ending, run: null, measured: null };
   }

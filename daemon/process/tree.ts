@@ -15,6 +15,8 @@ export interface Target {
   root?: Identity | undefined;
   /** The value of TOWPATH_RUN, or its first segments: `fix-date/2` finds `fix-date/2/abc` too. Linux only. */
   marker?: string | undefined;
+  /** Only who carries that folder as TOWPATH_WORKSPACE too: ids alone are the same in many workspaces. */
+  workspace?: string | undefined;
   /** The cgroup that it was started in. */
   cgroup?: string | undefined;
   /** Members that were seen earlier, pid to start time: one that left every trace behind since is known by that. */
@@ -73,20 +75,30 @@ export function collectShared(target: Target): Map<number, string> {
 /** One look at the machine: who there is, and, read when asked for, what run each belongs to. */
 interface Look {
   all: Map<number, Process>;
-  markers: Map<number, string>;
+  carried: Map<number, Carried>;
 }
 
-const look = (since: Birth | undefined): Look => ({ all: processes(since), markers: new Map() });
+/** What a process carries in the environment that it was started with; empty where it has none. */
+interface Carried {
+  marker: string;
+  workspace: string;
+}
 
-function collectFrom({ all, markers }: Look, target: Target, seen: Seen): Map<number, string> {
+const look = (since: Birth | undefined): Look => ({ all: processes(since), carried: new Map() });
+
+function collectFrom({ all, carried }: Look, target: Target, seen: Seen): Map<number, string> {
   const { root } = target;
   const inside = new Set(target.cgroup ? membersOf(target.cgroup) : []);
   const knows = ({ pid, started }: Process) =>
     inside.has(pid) || seen.started.get(pid) === started || target.known?.get(pid) === started;
-  const carried = ({ pid }: Process) => {
-    const marker = markers.get(pid) ?? markerOf(pid);
-    markers.set(pid, marker);
-    return marker;
+  const isOf = ({ pid }: Process) => {
+    const one = carried.get(pid) ?? carriedBy(pid);
+    carried.set(pid, one);
+    const { marker = '', workspace } = target;
+    return (
+      (one.marker === marker || one.marker.startsWith(`${marker}/`)) &&
+      (workspace === undefined || one.workspace === workspace)
+    );
   };
   const found = new Map<number, Process>();
   const queue: Process[] = [];
@@ -100,7 +112,7 @@ function collectFrom({ all, markers }: Look, target: Target, seen: Seen): Map<nu
   for (const process of all.values()) {
     if (process.pid === root?.pid && process.started === root.started) add(process);
     else if (knows(process) || seen.groups.has(process.group)) add(process);
-    else if (target.marker && mayBelong(process, root) && isOf(carried(process), target.marker)) add(process);
+    else if (target.marker && mayBelong(process, root) && isOf(process)) add(process);
   }
   for (let process = queue.pop(); process; process = queue.pop()) {
     for (const child of children.get(process.pid) ?? []) add(child);
@@ -122,15 +134,24 @@ function collectFrom({ all, markers }: Look, target: Target, seen: Seen): Map<nu
 const mayBelong = (process: Process, root: Identity | undefined): boolean =>
   !root || !(Number(process.started) < Number(root.started));
 
-/** The marker in the environment that a process was started with; empty when it has none. */
-function markerOf(pid: number): string {
+function carriedBy(pid: number): Carried {
   const env = environ(pid);
-  const text = `\0${MARKER}=`;
+  return { marker: inEnv(env, MARKER), workspace: inEnv(env, 'TOWPATH_WORKSPACE') };
+}
+
+function inEnv(env: string, name: string): string {
+  const text = `\0${name}=`;
   const at = env.indexOf(text);
   return at < 0 ? '' : env.slice(at + text.length, env.indexOf('\0', at + text.length));
 }
 
-const isOf = (carried: string, marker: string): boolean => carried === marker || carried.startsWith(`${marker}/`);
+/** Who carries a folder as TOWPATH_WORKSPACE. Linux only. */
+export function carriersOf(workspace: string): { marker: string; started: string }[] {
+  return [...processes(undefined).values()].flatMap(({ pid, started, zombie }) => {
+    const { marker, workspace: carried } = carriedBy(pid);
+    return !zombie && marker && carried === workspace ? [{ marker, started }] : [];
+  });
+}
 
 /** Whether a process is a shim, which leaves by itself once its program has. */
 export const isShim = (pid: number): boolean => environ(pid).includes(`\0${SHIM_MARK}=`);

@@ -108,6 +108,6 @@ test('a setting of the clock changes nothing', async () => {
 test('members that were seen are known to whoever ends the run later', async () => {
   const { watch, dir, root } = over(['sleep', '600'], { stuck_ms: 30_000 });
   await watch(1000);
-  const { known } = runTarget(dir, undefined, 'x');
+  const { known } = runTarget(dir, undefined);
   expect(known?.get(root.pid)).toBe(startedAt(root.pid));
 });

@@ -59,6 +59,56 @@ describe.skipIf(!cgroup)('a child that ignores SIGTERM, left session, parents an
   });
 });
 
+test('a hook and a check that a killed daemon left running are ended before they run again; those of others are not', async () => {
+  const other = workspace();
+  const ws = workspace(
+    'agent: shell\nchecks: ["echo $$ >>$TOWPATH_WORKSPACE/checks; [ -e $TOWPATH_WORKSPACE/pass ] || exec sleep 600"]\n',
+  );
+  for (const one of [other, ws])
+    one.hook(
+      'pre_task',
+      '#!/bin/sh\necho $$ >>$TOWPATH_WORKSPACE/hooks.pids; [ -e $TOWPATH_WORKSPACE/go ] || exec sleep 600\n',
+    );
+  ws.drop('checked', shellTask('echo x >x', 'expect: any\n'));
+  const pids = (one: TestWorkspace, name: string) =>
+    read(one.path(name)).trim().split('\n').filter(Boolean).map(Number);
+  const lives = (list: number[]) => list.map((pid) => startedAt(pid) !== undefined);
+  // The one daemon is killed in a hook, the next in a check; beside them another workspace has a task of the same name.
+  await other.start();
+  other.drop('checked', shellTask('echo x >x', 'expect: any\n'));
+  const first = await ws.start();
+  await until(() => pids(ws, 'hooks.pids').length === 1 && pids(other, 'hooks.pids').length === 1, 'the hooks run');
+  first.kill('SIGKILL');
+  await until(() => first.signalCode !== null, 'the daemon is dead');
+  const second = await ws.start();
+  await until(() => pids(ws, 'hooks.pids').length === 2, 'the hook runs again');
+  expect(lives([...pids(ws, 'hooks.pids'), ...pids(other, 'hooks.pids')])).toEqual([false, true, true]);
+  second.kill('SIGKILL');
+  ws.file('go', '');
+  const third = await ws.start();
+  await until(
+    () => pids(ws, 'checks').length === 1,
+    'the check runs',
+    20_000,
+    () => ws.output,
+  );
+  third.kill('SIGKILL');
+  await until(() => third.signalCode !== null, 'the daemon is dead');
+  expect(lives(pids(ws, 'checks'))).toEqual([true]);
+  ws.file('pass', '');
+  await ws.start();
+  await ws.reaches('checked', 'done');
+  expect(lives([...pids(ws, 'hooks.pids'), ...pids(ws, 'checks'), ...pids(other, 'hooks.pids')])).toEqual([
+    false,
+    false,
+    false,
+    false,
+    false,
+    true,
+  ]);
+  expect(ws.output).toContain('that hooks or checks of an earlier daemon had left');
+}, 60_000);
+
 test('a flood of output: little memory, little disk, head and tail kept, and the verdict right after kill -9', async () => {
   const ws = workspace('agents: {bot: {command: [./bot]}}\nagent: bot\nlimits: {run_output: 4MB}\n');
   const say = (event: object) => `echo '${JSON.stringify(event)}'`;

@@ -120,7 +120,7 @@ async function runningOf(task: Task, { workspace, readerFor }: StatusSources, no
     model: task.state.model ?? task.spec.model ?? null,
     phase: lock?.phase ?? null,
     attempt: lock?.attempt ?? null,
-    load: lock?.agent ? await treeLoad(treeOf({ root: lock.agent, marker: task.id })) : null,
+    load: lock?.agent ? await treeLoad(treeOf({ root: lock.agent, marker: task.id, workspace: workspace.root })) : null,
     elapsed_ms: Number.isNaN(since) ? 0 : Math.max(0, now - since),
     last: lock && reader ? lastOf(workspace.run(task.id, lock.attempt), reader) : null,
   };
