@@ -111,7 +111,7 @@ export async function runAgent(options: RunOptions): Promise<RunReport> {
   let ending: Promise<void> | null = null;
   const sweep = async () => {
     const { left } = await endTree({ ...found, known: watchdog.members });
-    if (left.length > 0) options.onWarning?.(`cannot be ended, though killed: pid ${left.join(', ')}`);
+    if (left.length > 0) options.onWarning?.(`some of its processes cannot be ended: pid ${left.join(', ')}`);
     return left;
   };
   const stop = (reason: NonNullable<RunReport['ended']> | null, text = '') => {

@@ -97,6 +97,30 @@ test('who left every trace behind is known when it was seen before, and a strang
   expect(startedAt(ghost)).toBeUndefined();
 });
 
+test.skipIf(process.getuid?.() !== 0)(
+  'who cannot be killed, as another user, is told',
+  async () => {
+    const child = spawn('sleep', ['600'], { stdio: 'ignore' });
+    onTestFinished(() => void child.kill('SIGKILL'));
+    const module = (name: string) => JSON.stringify(new URL(`../../daemon/process/${name}.ts`, import.meta.url).href);
+    const script = `
+    const root = ${JSON.stringify(identify(child.pid!))};
+    const { endTree } = await import(${module('end')});
+    process.setgid(65534); process.setgroups([]); process.setuid(65534);
+    console.log(JSON.stringify(await endTree({ root }, { grace_ms: 10 })));`;
+    const out = spawn(process.execPath, ['--input-type=module', '-e', script], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    let said = '';
+    out.stdout.on('data', (chunk) => {
+      said += chunk;
+    });
+    expect(JSON.parse(await until(() => said.includes('\n') && said))).toEqual({ ended: [], left: [child.pid] });
+    expect(child.exitCode ?? child.signalCode).toBeNull();
+  },
+  30_000,
+);
+
 test('a marker finds its own run, and the runs below it, alone', async () => {
   const run = await shimmed(['sleep', '600']);
   await until(() => treeOf({ marker: run.marker }).includes(run.agent!.pid));
