@@ -1,8 +1,8 @@
 // Ends all processes of a run: asks, waits, kills, and looks again until none is left.
 import { setTimeout as sleep } from 'node:timers/promises';
-import { killCgroup, removeCgroup } from './cgroup.ts';
+import { killCgroup, membersOf, removeCgroup } from './cgroup.ts';
 import { startedAt } from './identity.ts';
-import { collect, isShim, type Seen, type Target } from './tree.ts';
+import { collect, isShim, ownLine, type Seen, type Target } from './tree.ts';
 
 export interface EndOptions {
   /** How long they may take to leave by themselves, ms. */
@@ -63,7 +63,7 @@ export async function endTree(
       killing = true;
       step = 2;
     }
-    if (killing && target.cgroup) killCgroup(target.cgroup);
+    if (killing && target.cgroup && !holdsOurs(target.cgroup)) killCgroup(target.cgroup);
     for (const [pid, started] of programs) {
       if (killing) send(pid, started, 'SIGKILL');
       else if (signalled.get(pid) !== started) {
@@ -79,6 +79,12 @@ export async function endTree(
   }
   if (target.cgroup && left.length === 0) removeCgroup(target.cgroup);
   return { ended: [...signalled].filter(([pid, started]) => !lives(pid, started)).map(([pid]) => pid), left };
+}
+
+/** Whether somebody put us, or who started us, into the cgroup of a run: its members are then killed one by one. */
+function holdsOurs(cgroup: string): boolean {
+  const ours = ownLine();
+  return membersOf(cgroup).some((pid) => ours.has(pid));
 }
 
 function lives(pid: number, started: string): boolean {

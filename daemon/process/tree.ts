@@ -89,8 +89,10 @@ const look = (since: Birth | undefined): Look => ({ all: processes(since), carri
 function collectFrom({ all, carried }: Look, target: Target, seen: Seen): Map<number, string> {
   const { root } = target;
   const inside = new Set(target.cgroup ? membersOf(target.cgroup) : []);
-  const knows = ({ pid, started }: Process) =>
-    inside.has(pid) || seen.started.get(pid) === started || target.known?.get(pid) === started;
+  const knows = (process: Process) =>
+    seen.started.get(process.pid) === process.started ||
+    target.known?.get(process.pid) === process.started ||
+    (inside.has(process.pid) && mayBelong(process, root));
   const isOf = ({ pid }: Process) => {
     const one = carried.get(pid) ?? carriedBy(pid);
     carried.set(pid, one);
@@ -102,8 +104,10 @@ function collectFrom({ all, carried }: Look, target: Target, seen: Seen): Map<nu
   };
   const found = new Map<number, Process>();
   const queue: Process[] = [];
+  const spared = ownLine((pid) => all.get(pid)?.ppid);
   const add = (process: Process) => {
-    if (found.has(process.pid)) return;
+    // What they started is not the run's either: from init one comes to everything there is.
+    if (found.has(process.pid) || spared.has(process.pid)) return;
     found.set(process.pid, process);
     queue.push(process);
   };
@@ -120,14 +124,33 @@ function collectFrom({ all, carried }: Look, target: Target, seen: Seen): Map<nu
     seen.groups.add(process.pid);
     for (const member of groups.get(process.pid) ?? []) add(member);
   }
-  for (let pid: number | undefined = process.pid; pid; pid = all.get(pid)?.ppid) found.delete(pid);
   const live = new Map<number, string>();
   for (const { pid, started, zombie } of found.values()) {
-    if (zombie || pid <= 1) continue;
+    if (zombie) continue;
     live.set(pid, started);
     seen.started.set(pid, started);
   }
   return live;
+}
+
+/** This process and its ancestors, and init: never part of any run. `parentOf` saves asking the system. */
+export function ownLine(parentOf: (pid: number) => number | undefined = () => undefined): Set<number> {
+  const line = new Set([0, 1]);
+  for (let pid: number | undefined = process.pid; pid && !line.has(pid); ) {
+    line.add(pid);
+    pid = parentOf(pid) ?? parentFromProc(pid);
+  }
+  return line;
+}
+
+function parentFromProc(pid: number): number | undefined {
+  if (pid === process.pid) return process.ppid;
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+    return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ', 2)[1]);
+  } catch {
+    return undefined;
+  }
 }
 
 /** Nothing of a run is older than its root; most of a machine's processes need no second look. */

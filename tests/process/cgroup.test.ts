@@ -1,10 +1,11 @@
 // Cgroups: found where they are, and nobody leaves them, whatever trace it leaves behind.
+import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { makeCgroup, membersOf, ownCgroup, removeCgroup } from '../../daemon/process/cgroup.ts';
 import { endTree } from '../../daemon/process/end.ts';
-import { startedAt } from '../../daemon/process/identity.ts';
+import { identify, startedAt } from '../../daemon/process/identity.ts';
 import { run } from '../../daemon/process/run.ts';
 import { readCgroup, startShim, waitForExit } from '../../daemon/process/shim.ts';
 import { treeOf } from '../../daemon/process/tree.ts';
@@ -65,6 +66,45 @@ test.skipIf(!probe)('a hook that is ended by its time-out takes such a child alo
   });
   expect(done).toMatchObject({ timedOut: true, left: [] });
   expect(startedAt(Number(text(join(dir, 'pids'))))).toBeUndefined();
+});
+
+// In a process of its own, whose descendants are all that a mistake could reach.
+test.skipIf(!probe)(
+  'who ends a run whose cgroup it was put into itself lives on, and so does what it started before',
+  async () => {
+    const marker = newMarker();
+    const cgroup = makeCgroup(marker)!;
+    const module = (name: string) => JSON.stringify(new URL(`../../daemon/process/${name}.ts`, import.meta.url).href);
+    const script = `
+    import { spawn } from 'node:child_process';
+    import { writeFileSync } from 'node:fs';
+    const { endTree } = await import(${module('end')});
+    const { identify, startedAt } = await import(${module('identity')});
+    const other = spawn('sleep', ['600'], { stdio: 'ignore' });
+    await new Promise((done) => setTimeout(done, 100));
+    const agent = spawn('sh', ['-c', 'trap "" TERM; while :; do sleep 1; done'], { stdio: 'ignore' });
+    for (const pid of [process.pid, agent.pid]) writeFileSync(${JSON.stringify(`${cgroup}/cgroup.procs`)}, String(pid));
+    const { left } = await endTree({ root: identify(agent.pid), cgroup: ${JSON.stringify(cgroup)} }, { grace_ms: 50 });
+    console.log(JSON.stringify([left, startedAt(agent.pid) ?? null, typeof startedAt(other.pid)]));
+    other.kill('SIGKILL');`;
+    const child = spawn(process.execPath, ['--input-type=module', '-e', script], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    onTestFinished(() => removeCgroup(cgroup));
+    let said = '';
+    child.stdout.on('data', (chunk) => {
+      said += chunk;
+    });
+    await until(() => child.exitCode !== null || child.signalCode !== null);
+    expect(said).toBe('[[],null,"string"]\n');
+  },
+);
+
+test('init and all that leads from it to us is in no tree', () => {
+  const init = identify(1)!;
+  const known = new Map([[1, init.started]]);
+  expect(treeOf({ known })).toEqual([]);
+  expect(treeOf({ root: init })).toEqual([]);
 });
 
 test.skipIf(!probe)('a cgroup that is not ours is left alone', () => {
