@@ -44,6 +44,8 @@ export interface HooksAnswer {
 const OUTPUT_BYTES = 16 * 1024 * 1024;
 /** What a variable of the environment may hold; the kernel refuses more than 128 KiB. */
 const VARIABLE_CHARS = 4096;
+/** Lines of one hook that are told and kept in the ledger: a hook that runs wild must not fill it. */
+const LINES_TOLD = 1000;
 const LINE_CHARS = 4000;
 const KEYS = ['task', 'attempt', 'workspace', 'repo', 'worktree', 'branch', 'agent', 'model', 'result'];
 
@@ -72,13 +74,17 @@ export async function runHooks(options: HooksOptions): Promise<HooksAnswer> {
   const values = Array.isArray(options.env) ? {} : (options.env as Readonly<Record<string, string>> | undefined);
   for (const path of hooks) {
     const hook = path.slice(workspace.hooks.length + 1);
-    const say = (text: string) =>
+    let said = 0;
+    const say = (line: string) => {
+      if (++said > LINES_TOLD + 1) return;
+      const text = said > LINES_TOLD ? `… more than ${LINES_TOLD} lines: the rest is not told` : line;
       events.emit('hook_output', {
         task,
         moment: event,
         hook,
         text: text.length > LINE_CHARS ? `${text.slice(0, LINE_CHARS)}…` : text,
       });
+    };
     const lines = new Held(event, say);
     const end = await run({
       argv: [path],
@@ -109,7 +115,8 @@ export async function runHooks(options: HooksOptions): Promise<HooksAnswer> {
       answer.verdict = { ...verdict, reason: named };
       return answer;
     }
-    messages.push(...verdict.messages);
+    // Not spread: there may be more of them than a call takes arguments.
+    for (const message of verdict.messages) messages.push(message);
     if (verdict.context) answer.context.push(verdict.context);
     Object.assign(answer.env, verdict.env);
   }

@@ -45,6 +45,18 @@ test('stdin is one JSON object, and the environment says the same', async () => 
   expect(text(join(where.root, 'pwd')).trim()).toBe(where.root);
 });
 
+test('a hook that runs wild tells a thousand lines, and its decision all the same', async () => {
+  const where = workspace({
+    pre_task: `${SHELL}yes line | head -n 300000\nprintf '{"decision":"block","reason":"enough"}\\n'\n`,
+  });
+  const { output, verdict } = await hook(where, 'pre_task');
+  expect(verdict).toMatchObject({ kind: 'block', reason: 'enough' });
+  expect(output).toHaveLength(1001);
+  expect(output.at(-1)).toMatch(/more than 1000 lines/);
+  const calm = workspace({ pre_task: `${SHELL}yes | head -n 3000000\n` });
+  expect((await hook(calm, 'pre_task')).verdict).toMatchObject({ kind: 'continue' });
+});
+
 const BLOCK: Record<string, string> = {
   sh: `${SHELL}echo hello\nprintf '{"decision":"block","reason":"%s"}\\n' "$TOWPATH_TASK_ID"\n`,
   python: `#!/usr/bin/env python3
