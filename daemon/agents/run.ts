@@ -99,6 +99,7 @@ export async function runAgent(options: RunOptions): Promise<RunReport> {
   const watchdog = new Watchdog({
     dir,
     target: found,
+    shim: process.shim?.pid,
     ...options.timeouts,
     elapsed_ms: options.elapsed_ms ?? 0,
     idle: agent.idle,

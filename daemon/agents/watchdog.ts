@@ -9,6 +9,8 @@ export interface WatchdogOptions {
   /** Where what was seen is written down. */
   dir: string;
   target: Target;
+  /** The pid of its shim, which is no part of the agent. */
+  shim?: number | undefined;
   total_ms: number;
   stuck_ms: number;
   first_output_ms: number;
@@ -121,7 +123,7 @@ export class Watchdog {
 
   #sample(now: number): void {
     this.#slot = this.#slotOf(now);
-    const { target, dir } = this.#options;
+    const { target, dir, shim } = this.#options;
     let found: Map<number, string>;
     try {
       found = collectShared({ ...target, known: this.#members });
@@ -130,6 +132,7 @@ export class Watchdog {
       this.#sign();
       return;
     }
+    if (shim !== undefined) found.delete(shim);
     const usage = usageOf([...found.keys()]);
     const seconds = (now - this.#sampled) / 1000;
     const before = this.#usage;

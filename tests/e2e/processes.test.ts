@@ -20,41 +20,41 @@ const kb = (pid: number, what: 'VmRSS' | 'VmHWM') =>
 describe.skipIf(!cgroup)('a child that ignores SIGTERM, left session, parents and environment', () => {
   const ends: Record<string, (ws: TestWorkspace) => unknown> = {
     'a time-out': () => {},
-    cancel: (ws) => ws.run(['cancel', 't']),
-    pause: (ws) => ws.run(['pause', 't']),
+    cancel: (ws) => ws.run(['cancel', 'ghost']),
+    pause: (ws) => ws.run(['pause', 'ghost']),
     'stop --now': (ws) => ws.run(['stop', '--now']),
   };
   test.each(Object.entries(ends))('is ended by %s', async (name, end) => {
     const ws = workspace(`agent: shell\ntimeouts: {agent: ${name === 'a time-out' ? '2s' : '10m'}}\n`);
     const home = ws.path('.towpath');
     await ws.start();
-    ws.drop('t', shellTask(`cd ${home}\n${quoted(GHOST)}`, 'max_attempts: 1\n'));
+    ws.drop('ghost', shellTask(`cd ${home}\n${quoted(GHOST)}`, 'max_attempts: 1\n'));
     await until(() => read(`${home}/up`) !== '', 'the child is up');
     const pid = Number(read(`${home}/pids`));
     expect(startedAt(pid)).toBeDefined();
     end(ws);
     await until(
-      () => ws.where('t') !== 'claimed',
+      () => ws.where('ghost') !== 'claimed',
       'the run is over',
       30_000,
       () => ws.output,
     );
     expect(startedAt(pid)).toBeUndefined();
-    expect(existsSync(read(ws.path('.towpath/runs/t/1/cgroup')).trim())).toBe(false);
+    expect(existsSync(read(ws.path('.towpath/runs/ghost/1/cgroup')).trim())).toBe(false);
   });
 
   test('is ended by a daemon that finds the run again after kill -9', async () => {
     const ws = workspace();
     const home = ws.path('.towpath');
     const first = await ws.start();
-    ws.drop('t', shellTask(`cd ${home}\n${quoted(GHOST)}`));
+    ws.drop('ghost', shellTask(`cd ${home}\n${quoted(GHOST)}`));
     await until(() => read(`${home}/up`) !== '', 'the child is up');
     first.kill('SIGKILL');
     await until(() => first.signalCode !== null, 'the daemon is dead');
     await ws.start();
     const pid = Number(read(`${home}/pids`));
     expect(startedAt(pid)).toBeDefined();
-    expect(ws.run(['cancel', 't']).code).toBe(0);
+    expect(ws.run(['cancel', 'ghost']).code).toBe(0);
     expect(startedAt(pid)).toBeUndefined();
   });
 });
@@ -129,14 +129,14 @@ ${say({ type: 'result', success: true, output: 'the tail', session: 's-9', usage
 `,
     0o755,
   );
-  const stdout = ws.path('.towpath/runs/t/1/stdout');
+  const stdout = ws.path('.towpath/runs/flood/1/stdout');
   const small = () => statSync(stdout).blocks * 512 < 8e6;
   const first = await ws.start();
   // What any first task makes it load is not the flood's doing.
   ws.drop('first', shellTask('echo x', 'expect: any\n'));
   await ws.reaches('first', 'done');
   const before = kb(first.pid!, 'VmHWM');
-  ws.drop('t', '---\nexpect: any\n---\nDo it.\n');
+  ws.drop('flood', '---\nexpect: any\n---\nDo it.\n');
   await until(
     () => existsSync(ws.path('half')) && small(),
     'half of it came, and was cut',
@@ -149,40 +149,40 @@ ${say({ type: 'result', success: true, output: 'the tail', session: 's-9', usage
   ws.file('go', '');
   await sleep(300);
   const second = await ws.start();
-  await ws.reaches('t', 'done', 60_000);
+  await ws.reaches('flood', 'done', 60_000);
   expect(kb(second.pid!, 'VmHWM') - before).toBeLessThan(60_000);
-  expect(ws.show('t')).toMatchObject({ result: 'the tail', session: 's-9', cost_usd: 0.5, outcome: 'ok' });
+  expect(ws.show('flood')).toMatchObject({ result: 'the tail', session: 's-9', cost_usd: 0.5, outcome: 'ok' });
   expect(statSync(stdout).size).toBeGreaterThan(300e6);
   expect(small()).toBe(true);
-  expect(statSync(ws.path('.towpath/runs/t/1/stderr')).blocks * 512).toBeLessThan(8e6);
-  const log = ws.run(['logs', 't']).stdout;
+  expect(statSync(ws.path('.towpath/runs/flood/1/stderr')).blocks * 512).toBeLessThan(8e6);
+  const log = ws.run(['logs', 'flood']).stdout;
   expect(log).toContain('the head');
   expect(log).toMatch(/… 30\d.*MB? of output cut out \(limits.run_output\) …/);
   expect(log).toContain('the tail');
   expect(log).not.toContain('\0');
-  expect(ws.run(['logs', 't', '--raw']).stdout).not.toContain('\0');
+  expect(ws.run(['logs', 'flood', '--raw']).stdout).not.toContain('\0');
 }, 120_000);
 
 test('a daemon that stood still for longer than the time-outs blames no agent for it', async () => {
   const ws = workspace('agent: shell\ntimeouts: {agent: 8s, stuck: 8s, first_output: 8s}\n');
   const daemon = await ws.start();
-  ws.drop('t', shellTask('echo up\nsleep 10\necho done > done.txt'));
-  await until(() => read(ws.path('.towpath/runs/t/1/stdout')).includes('up'), 'the agent is at work');
+  ws.drop('slept', shellTask('echo up\nsleep 10\necho done > done.txt'));
+  await until(() => read(ws.path('.towpath/runs/slept/1/stdout')).includes('up'), 'the agent is at work');
   daemon.kill('SIGSTOP');
   await sleep(7000);
   daemon.kill('SIGCONT');
-  await ws.reaches('t', 'done');
-  expect(ws.show('t')).toMatchObject({ outcome: 'ok', attempts: 1 });
+  await ws.reaches('slept', 'done');
+  expect(ws.show('slept')).toMatchObject({ outcome: 'ok', attempts: 1 });
 }, 40_000);
 
 test('what hangs is told, shown, ended as stuck, and costs an attempt; a silent build beside it goes on', async () => {
-  const ws = workspace('agent: shell\ntimeouts: {stuck: 4s}\nretry: {initial: 100ms}\nconcurrency: 2\n');
+  const ws = workspace('agent: shell\ntimeouts: {stuck: 6s}\nretry: {initial: 100ms}\nconcurrency: 2\n');
   await ws.start();
   ws.drop('hangs', shellTask('exec sleep 600', 'max_attempts: 1\n'));
   ws.drop('builds', shellTask('i=0; while [ $i -lt 3000000 ]; do i=$((i+1)); done; echo x >x', 'expect: any\n'));
   type Seen = { health: { processes: number; last_event: string; last_sign: string; seen_at: string } | null };
-  await until(() => ws.json<Seen>(['show', 'hangs']).health !== null, 'its health is seen');
-  expect(ws.json<Seen>(['show', 'hangs']).health).toMatchObject({ processes: 1, last_event: 'log' });
+  const seen = () => ws.json<Seen>(['show', 'hangs']).health;
+  await until(() => seen()?.processes === 1 && seen()?.last_event === 'log', 'its health is seen');
   expect(ws.run(['show', 'hangs']).stdout).toMatch(/last output .*\(log\), last sign of life/);
   await ws.reaches('hangs', 'failed');
   await ws.reaches('builds', 'done');
