@@ -61,9 +61,9 @@ async function tryTask(ctx: Context, { task, lock }: Claim, signal: AbortSignal)
   if ((resolved === 'post_task' || resolved === 'gate') && task.state.runs) lock.attempt = task.state.runs;
   let run = readVerdict(ctx.workspace.run(task.id, lock.attempt)) ?? (await reattach(ctx, lock, plan, signal));
   if (!run) {
-    const prepared = await prepare(ctx, task, lock, plan, randomUUID());
-    if ('ending' in prepared) return { ...none, ending: prepared.ending };
+    const prepared = await prepare(ctx, task, lock, plan, randomUUID(), signal);
     if (abort()) return { ...none, ending: abortedBy(abort(), task.id) };
+    if ('ending' in prepared) return { ...none, ending: prepared.ending };
     run = await execute(ctx, { task, lock }, plan, prepared.request, prepared.env, signal);
   }
   lock.phase = 'settle';

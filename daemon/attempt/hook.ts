@@ -15,6 +15,8 @@ export interface HookMoment {
   plan: Plan;
   work: Work | null;
   result: unknown;
+  /** Ends the hooks; what becomes of the task then is the caller's to say. */
+  signal?: AbortSignal;
 }
 
 /** Text for the prompt and variables for the agent, or the ending that the hooks decided on. */
@@ -46,8 +48,11 @@ export async function taskHooks(ctx: Context, event: HookEvent, moment: HookMome
       env: ctx.settings.env,
       timeout_ms: ctx.settings.hooks.timeout,
       events: ctx.events,
+      signal: moment.signal,
     });
     const { verdict } = answer;
+    if (moment.signal?.aborted)
+      return { ending: { kind: 'later', reason: `hook ${event} was called off`, delay_ms: 0 } };
     if (verdict.kind === 'continue') return { context: answer.context, env: answer.env };
     if (verdict.kind === 'block')
       return { ending: { kind: 'hold', reason: `hook ${event}: ${verdict.reason}`, waits_for: 'operator' } };

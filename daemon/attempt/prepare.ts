@@ -29,6 +29,7 @@ export async function prepare(
   lock: Lock,
   plan: Plan,
   newSession: string,
+  signal: AbortSignal,
 ): Promise<Prepared | { ending: Ending }> {
   let work: Work;
   try {
@@ -39,7 +40,7 @@ export async function prepare(
   }
   Object.assign(lock, { repo: work.repo, worktree: work.worktree, branch: work.branch });
   await ctx.queue.renew(lock);
-  const moment = { task, lock, attempt: lock.attempt, plan, work, result: null };
+  const moment = { signal, task, lock, attempt: lock.attempt, plan, work, result: null };
   if (work.kind === 'worktree' && !work.setup_done) {
     const setup = await taskHooks(ctx, 'setup', moment);
     if ('ending' in setup) return setup;

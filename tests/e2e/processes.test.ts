@@ -109,6 +109,24 @@ test('a hook and a check that a killed daemon left running are ended before they
   expect(ws.output).toContain('that hooks or checks of an earlier daemon had left');
 }, 60_000);
 
+test.each(['cancel', 'stop --now'])(
+  'a hook at work is ended by %s, and the task goes where that says',
+  async (how) => {
+    const ws = workspace();
+    ws.hook('pre_task', '#!/bin/sh\necho $$ >$TOWPATH_WORKSPACE/pid; exec sleep 600\n');
+    ws.drop('hooked', shellTask('echo x >x'));
+    const daemon = await ws.start();
+    await until(() => read(ws.path('pid')) !== '', 'the hook runs');
+    const pid = Number(read(ws.path('pid')));
+    ws.run(how === 'cancel' ? ['cancel', 'hooked'] : ['stop', '--now']);
+    await ws.reaches('hooked', how === 'cancel' ? 'failed' : 'incoming');
+    expect(startedAt(pid)).toBeUndefined();
+    expect(ws.show('hooked').attempts).toBe(0);
+    if (how !== 'cancel') await until(() => daemon.exitCode === 0, 'the daemon leaves');
+  },
+  40_000,
+);
+
 test('a flood of output: little memory, little disk, head and tail kept, and the verdict right after kill -9', async () => {
   const ws = workspace('agents: {bot: {command: [./bot]}}\nagent: bot\nlimits: {run_output: 4MB}\n');
   const say = (event: object) => `echo '${JSON.stringify(event)}'`;
