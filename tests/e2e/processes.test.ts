@@ -107,6 +107,8 @@ test('a hook and a check that a killed daemon left running are ended before they
     true,
   ]);
   expect(ws.output).toContain('that hooks or checks of an earlier daemon had left');
+  other.run(['stop', '--now']);
+  await until(() => !lives(pids(other, 'hooks.pids'))[0], 'the other one is ended as well');
 }, 60_000);
 
 test.each(['cancel', 'stop --now'])(
