@@ -40,6 +40,10 @@ export class Workspace {
   get log(): string {
     return join(this.state, 'daemon.log');
   }
+  /** Moves between queues that are under way, a file each: what a kill cut in two is finished from here. */
+  get moves(): string {
+    return join(this.state, 'moves');
+  }
   queue(queue: Queue): string {
     return join(this.queues, queue);
   }

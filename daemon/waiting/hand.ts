@@ -32,8 +32,10 @@ export async function noticeHandMoves(ctx: Context, runner: Runner, queue: Queue
       return;
     }
     const task = atWork ? null : readTask(ctx.workspace.queue(queue), name, queue);
-    if (task?.state.queue === undefined) return;
-    const meant = handMove(task.state.queue, queue);
+    if (!task) return;
+    // One that Towpath never wrote into came from incoming; dropped into done/ it only satisfies those who wait for it.
+    const from = task.state.queue ?? (queue === 'done' || task.refusal ? queue : 'incoming');
+    const meant = handMove(from, queue);
     if (meant === 'none') return;
     const state =
       meant === 'accept'
@@ -44,7 +46,6 @@ export async function noticeHandMoves(ctx: Context, runner: Runner, queue: Queue
               reason: `moved to blocked/ by hand; "towpath resume ${id}" or a move to incoming/ lets it go on`,
               waits_for: 'paused' as const,
             };
-    const from = task.state.queue;
     await ctx.queue.move(id, queue, { to: queue, state: { waits_for: undefined, ...state } });
     ctx.events.emit('transition', { task: id, from, to: queue, reason: 'moved by hand' });
   } catch (thrown) {

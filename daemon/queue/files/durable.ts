@@ -7,6 +7,7 @@ import {
   linkSync,
   mkdirSync,
   openSync,
+  readdirSync,
   renameSync,
   rmSync,
   statSync,
@@ -14,13 +15,27 @@ import {
 } from 'node:fs';
 import { basename, dirname, extname, join } from 'node:path';
 import { errno } from '../../errors.ts';
+import { startedAt } from '../../process/identity.ts';
 
 let serial = 0;
 
 export class Durable {
   readonly #sync: boolean;
-  constructor(durability: 'full' | 'fast') {
+  readonly #dir: string | undefined;
+  /** `dir` is where files are written before they get their name: on the same filesystem; else beside the name. */
+  constructor(durability: 'full' | 'fast', dir?: string) {
     this.#sync = durability === 'full';
+    this.#dir = dir;
+  }
+
+  /** Removes what killed processes had not finished writing. */
+  clear(): void {
+    const dir = this.#dir;
+    for (const name of dir !== undefined && existsSync(dir) ? readdirSync(dir) : []) {
+      const writer = Number(/^\..*\.(\d+)\.\d+\.tmp$/.exec(name)?.[1]);
+      if (writer === process.pid || (writer > 0 && startedAt(writer) === undefined))
+        rmSync(join(dir!, name), { force: true });
+    }
   }
 
   /** Replaces a file whole: a reader sees the old or the new bytes, never a part. */
@@ -97,7 +112,8 @@ export class Durable {
   }
 
   #aside(path: string, bytes: Uint8Array | string, sync: boolean, mode = 0o600): string {
-    const aside = join(dirname(path), `.${basename(path)}.${process.pid}.${++serial}.tmp`);
+    const dir = this.#dir !== undefined && existsSync(this.#dir) ? this.#dir : dirname(path);
+    const aside = join(dir, `.${basename(path)}.${process.pid}.${++serial}.tmp`);
     const fd = openSync(aside, 'wx', mode);
     try {
       const data = typeof bytes === 'string' ? Buffer.from(bytes) : bytes;

@@ -50,7 +50,7 @@ export class FileQueue implements QueuePort {
   constructor(workspace: Workspace, options: FileQueueOptions) {
     this.#workspace = workspace;
     this.#options = options;
-    this.#disk = new Durable(options.durability);
+    this.#disk = new Durable(options.durability, workspace.queue('claimed'));
     this.#records = new Records(workspace);
     this.#mover = new Mover(workspace, this.#disk, this.#records);
     this.intake = new Intake(workspace.queue('incoming'), (task, name) => this.#admit(task, name));
@@ -149,7 +149,7 @@ export class FileQueue implements QueuePort {
   /** What the state is by what a person did (a copy begins anew, a move means a command) is written once the file is ours. */
   #writeDown(path: string, state: State): void {
     try {
-      this.#disk.replace(path, withState(readRegular(path), state));
+      this.#disk.replace(path, withState(readRegular(path), { ...state, queue: 'incoming' }));
     } catch {
       // On a full disk the old state stays in: not worth losing the claim over.
     }
@@ -211,6 +211,8 @@ export class FileQueue implements QueuePort {
   }
 
   async recover(): Promise<Leftover[]> {
+    this.#disk.clear();
+    this.#mover.finish();
     const dir = this.#workspace.queue('claimed');
     const ids = new Set(taskNames(dir).map(stemOf));
     for (const name of readdirSync(dir)) if (name.endsWith('.lock.json')) ids.add(name.slice(0, -'.lock.json'.length));
@@ -226,9 +228,11 @@ export class FileQueue implements QueuePort {
     const epoch = Math.max(lock?.epoch ?? 0, task.state.epoch ?? 0) + 1;
     const base = lock ?? newLock(task.id, owner, { attempt: (task.state.runs ?? 0) + 1, epoch });
     const adopted: Lock = { ...base, owner, epoch, heartbeat_at: now() };
+    const state = lock ? this.#records.claimed(task, lock) : task.state;
     rewriteLock(this.#disk, this.#workspace.lock(task.id), adopted);
+    if (state !== task.state) this.#writeDown(task.path, state);
     this.#records.remember(adopted);
-    return { task, lock: adopted };
+    return { task: { ...task, state }, lock: adopted };
   }
 
   dropLock(id: string): void {

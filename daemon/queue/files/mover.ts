@@ -8,6 +8,7 @@ import { mergeState } from '../../task/state.ts';
 import type { Queue, State } from '../../task/terms.ts';
 import type { Settlement, Task } from '../port.ts';
 import { type Durable, freePath } from './durable.ts';
+import { Intents } from './intents.ts';
 import { readRegular, readTask } from './read.ts';
 import type { Records } from './records.ts';
 
@@ -27,11 +28,13 @@ export class Mover {
   readonly #workspace: Workspace;
   readonly #disk: Durable;
   readonly #records: Records;
+  readonly #intents: Intents;
 
   constructor(workspace: Workspace, disk: Durable, records: Records) {
     this.#workspace = workspace;
     this.#disk = disk;
     this.#records = records;
+    this.#intents = new Intents(workspace.moves);
   }
 
   /** Leaving incoming the file is moved and then edited, else edited and then moved. Returns the task as it is then. */
@@ -46,8 +49,10 @@ export class Mover {
     let edited: Task | null;
     if (from === 'incoming') edited = this.moveThenEdit(source, target, to, state);
     else {
+      const done = source === target ? () => {} : this.#intents.keep({ source, target, to });
       edited = this.#edit(source, to, state, false);
       this.#disk.move(source, target);
+      done();
     }
     const known = edited !== null && to !== 'incoming';
     const task = known ? { ...edited!, path: target } : readTask(dirname(target), basename(target), to);
@@ -58,13 +63,27 @@ export class Mover {
   /** Out of incoming. Room for the state is made first: on a full disk the file stays where it is, and none arrives without its reason. */
   moveThenEdit(source: string, target: string, queue: Queue, change: Settlement['state']): Task | null {
     const { size } = lstatSync(source);
+    const done = this.#intents.keep({ source, target, to: queue, change });
     const room = this.#disk.reserve(target, Math.min(size, MAX_BYTES) + STATE_ROOM);
     try {
       this.#disk.move(source, target);
     } finally {
       room.give();
     }
-    return this.#edit(target, queue, change, true);
+    const edited = this.#edit(target, queue, change, true);
+    done();
+    return edited;
+  }
+
+  /** Finishes the moves that a kill cut in two. */
+  finish(): void {
+    this.#intents.finishAll(({ source, target, to, change }) => {
+      // Elsewhere by now, or not begun: then there is nothing to finish.
+      if (existsSync(source) && existsSync(target)) return;
+      const said = (path: string) => readTask(dirname(path), basename(path), to)?.state.queue;
+      if (change === undefined && existsSync(source) && said(source) === to) this.#disk.move(source, target);
+      if (change !== undefined && existsSync(target) && said(target) !== to) this.#edit(target, to, change, true);
+    });
   }
 
   /** Writes the state; returns the task as it is then, or null when its file is not to be touched. */

@@ -21,6 +21,13 @@ export class Records {
     return Object.keys(task.state).length === 0 ? task.state : {};
   }
 
+  /** The state of a claimed task. A claim that was cut off before it wrote down what state to believe does so now. */
+  claimed(task: Task, lock: Lock): State {
+    if (this.unsettled(task.id).epoch >= lock.epoch) return task.state;
+    if (lock.epoch === 1) return Object.keys(task.state).length === 0 ? task.state : {};
+    return movedIn(task.state);
+  }
+
   /** The number of the next run: none that a folder has, also when its end was never written into the task. */
   nextRun(id: string, state: State): number {
     let run = (state.runs ?? 0) + 1;
