@@ -1,11 +1,12 @@
 // One daemon per workspace: an exclusive transaction on a small database of its own, which the kernel frees when the holder dies.
-import { existsSync, mkdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, statSync, truncateSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { z } from 'zod';
 import { messageOf, TowpathError } from './errors.ts';
 import { machineFault } from './faults.ts';
 import type { Workspace } from './paths.ts';
+import { isAlive } from './process/identity.ts';
 
 /** What the daemon tells of itself in `.towpath/daemon.json`. */
 export const daemonInfoSchema = z.object({
@@ -47,27 +48,16 @@ const BUSY = 5;
 const DAMAGED = [11, 26];
 const codeOf = (thrown: unknown): number => ((thrown as { errcode?: number }).errcode ?? 0) & 0xff;
 
-/** Takes the workspace. Throws `daemon_running` with the holder's pid, `filesystem` where nothing can be written. */
+/** How long a command that works without a daemon may have the workspace before whoever waits gives up, ms. */
+const PATIENCE_MS = 10_000;
+
+/**
+ * Takes the workspace, for a daemon or for a command that works without one; a command is waited for. Throws
+ * `daemon_running` with the holder's pid, `filesystem` where nothing can be written.
+ */
 export function holdWorkspace(workspace: Workspace): Hold {
   const path = join(workspace.state, 'daemon.lock');
-  let db: DatabaseSync;
-  try {
-    mkdirSync(workspace.state, { recursive: true, mode: 0o700 });
-    db = takeOrReplace(path);
-  } catch (thrown) {
-    if (codeOf(thrown) !== BUSY)
-      throw new TowpathError(
-        'filesystem',
-        `cannot lock ${path}: ${machineFault(thrown) ?? messageOf(thrown)}`,
-        'make the folder writable and start again',
-      );
-    const pid = readDaemonInfo(workspace)?.pid;
-    throw new TowpathError(
-      'daemon_running',
-      `a daemon already runs in ${workspace.root}${pid ? ` (pid ${pid})` : ''}`,
-      'use it, or end it with "towpath stop"',
-    );
-  }
+  let db = takeInTime(workspace, path);
   let key = keyOf(path);
   return {
     release: () => db.close(),
@@ -87,13 +77,35 @@ export function holdWorkspace(workspace: Workspace): Hold {
   };
 }
 
+function takeInTime(workspace: Workspace, path: string): DatabaseSync {
+  const held = (message: string) =>
+    new TowpathError('daemon_running', message, 'use it, or end it with "towpath stop"');
+  for (const end = Date.now() + PATIENCE_MS; ; ) {
+    try {
+      mkdirSync(workspace.state, { recursive: true, mode: 0o700 });
+      return takeOrReplace(path);
+    } catch (thrown) {
+      if (codeOf(thrown) !== BUSY)
+        throw new TowpathError(
+          'filesystem',
+          `cannot lock ${path}: ${machineFault(thrown) ?? messageOf(thrown)}`,
+          'make the folder writable and start again',
+        );
+    }
+    const info = readDaemonInfo(workspace);
+    if (info && isAlive(info)) throw held(`a daemon already runs in ${workspace.root} (pid ${info.pid})`);
+    if (Date.now() > end) throw held(`another command has been at work in ${workspace.root} for long`);
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 20);
+  }
+}
+
 function takeOrReplace(path: string): DatabaseSync {
   try {
     return take(path);
   } catch (thrown) {
-    // Not a database: a cut-off file holds nobody back.
+    // Not a database: a cut-off file holds nobody back. Emptied and not removed, or two that do so would not see each other.
     if (!DAMAGED.includes(codeOf(thrown))) throw thrown;
-    rmSync(path, { force: true });
+    truncateSync(path);
     return take(path);
   }
 }

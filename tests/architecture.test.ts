@@ -9,10 +9,10 @@ const DAEMON = fileURLToPath(new URL('../daemon/', import.meta.url));
 /** From the ground up; a module belongs to the first row that names it or its room. Imports go to earlier rows only. */
 const LAYERS: readonly (readonly string[])[] = [
   ['errors.ts', 'clock.ts', 'task/terms.ts'],
-  ['paths.ts', 'events.ts', 'faults.ts'],
-  ['config.ts', 'log.ts', 'limits.ts', 'hold.ts', 'holds.ts', 'folders.ts'],
+  ['paths.ts', 'events.ts', 'faults.ts', 'owner.ts'],
+  ['config.ts', 'log.ts', 'limits.ts', 'holds.ts', 'folders.ts'],
   ['task', 'process', 'worktree'],
-  ['roles', 'queue', 'hooks', 'agents', 'ledger'],
+  ['roles', 'queue', 'hooks', 'agents', 'ledger', 'hold.ts'],
   ['attempt'],
   ['gate'],
   ['waiting'],
@@ -34,7 +34,6 @@ const PACKAGES: Record<string, readonly string[]> = {
   picomatch: ['gate/protect.ts'],
   pidusage: ['process/usage.ts'],
   pino: ['log.ts'],
-  'proper-lockfile': ['cli/open.ts'],
   'simple-git': ['worktree/git.ts'],
   // Settings, task files, and the writer of tasks from elsewhere.
   yaml: ['config.ts', 'queue/polled.ts', 'task/file.ts', 'task/frontmatter.ts', 'task/schema.ts'],

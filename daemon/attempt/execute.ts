@@ -106,7 +106,7 @@ export async function reattach(ctx: Context, lock: Lock, plan: Plan, signal: Abo
 
 /** A power cut left the record of a run empty: whoever ran is dead, and the run counts for nothing; what it printed stays beside. */
 async function putAside(ctx: Context, lock: Lock, run_dir: string): Promise<void> {
-  await endTree({ marker: lock.task });
+  await endTree({ marker: lock.task, workspace: ctx.workspace.root });
   renameSync(run_dir, `${run_dir}-torn-${Date.now()}`);
   ctx.events.emit('warning', { task: lock.task, message: 'the record of its run was cut off: the run begins anew' });
 }

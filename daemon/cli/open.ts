@@ -1,17 +1,18 @@
 // How a command gets at the workspace: its settings, its queue, and the daemon if one runs.
 
-import { existsSync, mkdirSync } from 'node:fs';
-import { lock } from 'proper-lockfile';
+import { existsSync } from 'node:fs';
 import { ask, type Request } from '../api/control.ts';
 import { type LoadedSettings, loadSettings, worktreesDir } from '../config.ts';
 import { TowpathError } from '../errors.ts';
 import { Events } from '../events.ts';
 import { makeFolders } from '../folders.ts';
-import { type DaemonInfo, readDaemonInfo } from '../hold.ts';
+import { type DaemonInfo, type Hold, holdWorkspace, readDaemonInfo } from '../hold.ts';
 import { openLedger } from '../ledger/ledger.ts';
 import type { Operator } from '../operate.ts';
+import { ownPrograms } from '../owner.ts';
 import { findWorkspace, type Workspace } from '../paths.ts';
-import { isAlive } from '../process/identity.ts';
+import { isAlive, self } from '../process/identity.ts';
+import { endOrphans } from '../process/orphans.ts';
 import { FileQueue } from '../queue/files/engine.ts';
 import { toJson } from '../queue/port.ts';
 import type { TaskJson } from '../task/terms.ts';
@@ -49,11 +50,17 @@ export async function operate(
 ): Promise<TaskJson> {
   if (opened.daemon) return (await askDaemon(opened, request)) as TaskJson;
   const { workspace, queue, loaded } = opened;
-  mkdirSync(workspace.state, { recursive: true, mode: 0o700 });
-  const release = await lock(workspace.state, {
-    lockfilePath: `${workspace.state}/edit.lock`,
-    retries: { retries: 50, minTimeout: 20, maxTimeout: 200 },
-  });
+  let hold: Hold;
+  try {
+    // No daemon begins while this one task is changed, and no other command.
+    hold = holdWorkspace(workspace);
+  } catch (thrown) {
+    const info = readDaemonInfo(workspace);
+    if (info && isAlive(info)) return (await ask(info.socket, request)) as TaskJson;
+    throw thrown;
+  }
+  ownPrograms(workspace.root, self());
+  await endOrphans(workspace.root);
   const events = new Events();
   const ledger = openLedger(workspace, {});
   ledger.attach(events);
@@ -62,6 +69,6 @@ export async function operate(
   } finally {
     ledger.flush();
     ledger.close();
-    await release();
+    hold.release();
   }
 }

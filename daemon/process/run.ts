@@ -5,6 +5,7 @@ import { statSync } from 'node:fs';
 import type { Readable, Writable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { messageOf } from '../errors.ts';
+import { ownerEnv } from '../owner.ts';
 import { joinCgroup, makeCgroup, removeCgroup } from './cgroup.ts';
 import { endTree } from './end.ts';
 import { type Identity, identify } from './identity.ts';
@@ -60,7 +61,7 @@ export async function run(options: RunOptions): Promise<RunResult> {
   if (abort?.aborted) return { ...nothing, aborted: true };
 
   const since = birth();
-  const child = await start(argv, cwd, { ...options.env, [MARKER]: marker }, input !== undefined);
+  const child = await start(argv, cwd, { ...options.env, ...ownerEnv(), [MARKER]: marker }, input !== undefined);
   if (typeof child === 'string')
     return { ...nothing, aborted: false, duration_ms: performance.now() - begun, spawnError: child };
   const target: Target = { root: rootOf(child), marker, since };
