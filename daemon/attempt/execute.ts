@@ -10,6 +10,7 @@ import { endTree } from '../process/end.ts';
 import { childEnv } from '../process/env.ts';
 import { bootId } from '../process/identity.ts';
 import { readExit, readPid } from '../process/shim.ts';
+import { treeOf } from '../process/tree.ts';
 import type { AgentProcess, Claim, Lock } from '../queue/port.ts';
 import type { TaskSpec } from '../task/terms.ts';
 import type { Context } from './context.ts';
@@ -80,6 +81,9 @@ export async function execute(
   return watch(ctx, lock, plan, request, record, signal, { env: environment(ctx, plan, request, record, hookEnv) });
 }
 
+/** A shim that has not told after so many looks never will. */
+const SHIM_LOOKS = 250;
+
 /** Goes on with a run that an earlier daemon started; null when it never began. */
 export async function reattach(ctx: Context, lock: Lock, plan: Plan, signal: AbortSignal): Promise<RunVerdict | null> {
   const run_dir = ctx.workspace.run(lock.task, lock.attempt);
@@ -89,7 +93,13 @@ export async function reattach(ctx: Context, lock: Lock, plan: Plan, signal: Abo
     return null;
   }
   const request = { ...record.request, run_dir, prompt: '', body: '' };
+  // The shim may have been started a moment before the daemon died: it is about to write down whom it starts.
+  for (let n = 0; !lock.agent && n < SHIM_LOOKS && !readPid(run_dir) && !readExit(run_dir); n++) {
+    if (treeOf({ marker: record.marker, workspace: ctx.workspace.root }).length === 0) break;
+    await sleep(20);
+  }
   const process = lock.agent ?? findByPidFile(record, run_dir);
+  if (!process && !readExit(run_dir)) await endTree({ marker: record.marker, workspace: ctx.workspace.root });
   if (!process && !readExit(run_dir)) {
     const started = existsSync(join(run_dir, 'stdout'));
     return started ? store(request, lostRun(plan, record)) : null;
