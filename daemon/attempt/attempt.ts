@@ -34,14 +34,28 @@ export async function attempt(ctx: Context, claim: Claim, signal: AbortSignal): 
       ctx.events.emit('warning', { task: claim.task.id, message: thrown.line });
       return null;
     }
+    if (thrown instanceof GitProblem && thrown.kind === 'busy' && isDone(ctx, claim)) {
+      // Its agent has done its work: that is not done again because of a lock, but finished a little later.
+      const times = (busy.get(claim.task.id) ?? 0) + 1;
+      busy.set(claim.task.id, times);
+      if (times <= BUSY_TIMES) throw thrown;
+    }
     // Whatever went wrong, no agent is left running for a task that is given up here.
     if (claim.lock.agent && stillRuns(claim.lock.agent))
       await endTree(runTarget(ctx.workspace.run(claim.task.id, claim.lock.attempt), claim.lock.agent));
     const ending = thrown instanceof GitProblem ? endingOf(thrown) : faultOf(thrown);
     tried = { plan: null, ending, run: null, measured: null };
   }
+  busy.delete(claim.task.id);
   return settle(ctx, claim, tried);
 }
+
+/** How often the finish of a run was put off because of a git that was at work. */
+const busy = new Map<string, number>();
+const BUSY_TIMES = 60;
+
+const isDone = (ctx: Context, { task, lock }: Claim): boolean =>
+  readVerdict(ctx.workspace.run(task.id, lock.attempt)) !== null;
 
 async function tryTask(ctx: Context, { task, lock }: Claim, signal: AbortSignal): Promise<Tried> {
   const abort = () => (signal.aborted ? String(signal.reason) : null);

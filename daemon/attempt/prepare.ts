@@ -193,6 +193,7 @@ const blank = (kind: Work['kind'], repo: string, worktree: string, branch: strin
 /** What a problem with the repository means for the task. */
 export function endingOf(problem: GitProblem): Ending {
   if (problem.kind === 'not_a_repo' || problem.kind === 'bad_branch') return failure('refused', problem.line);
+  if (problem.kind === 'busy') return failure('transient', problem.line);
   if (problem.kind === 'conflict') return failure('conflict', problem.line);
   return { kind: 'hold', reason: problem.line, waits_for: 'operator' };
 }

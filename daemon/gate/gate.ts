@@ -32,11 +32,13 @@ export async function gate(ctx: Context, found: Task, signal: AbortSignal): Prom
     ending =
       thrown instanceof GitProblem && thrown.kind === 'conflict'
         ? failure('conflict', thrown.line)
-        : {
-            kind: 'hold',
-            reason: `the gate could not be passed: ${thrown instanceof TowpathError ? thrown.line : messageOf(thrown)}`,
-            waits_for: 'operator',
-          };
+        : thrown instanceof GitProblem && thrown.kind === 'busy'
+          ? { kind: 'later', reason: thrown.line, delay_ms: null }
+          : {
+              kind: 'hold',
+              reason: `the gate could not be passed: ${thrown instanceof TowpathError ? thrown.line : messageOf(thrown)}`,
+              waits_for: 'operator',
+            };
   }
   if (ending === 'review') return waitForReview(ctx, task, plan!);
   if (ending.kind === 'later') return waitForGate(ctx, task, ending);

@@ -3,6 +3,7 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import { realpathSync } from 'node:fs';
 import { simpleGit } from 'simple-git';
 import { messageOf } from '../errors.ts';
+import { ownerEnv } from '../owner.ts';
 import { GitProblem } from './problem.ts';
 
 export { GitProblem, type GitProblemKind } from './problem.ts';
@@ -92,7 +93,7 @@ function environment(more: Record<string, string>): Record<string, string> {
     const value = process.env[name];
     if (value !== undefined) env[name] = value;
   }
-  return { ...env, ...FIXED, ...more };
+  return { ...env, ...FIXED, ...ownerEnv(), ...more };
 }
 
 async function attempt(dir: string, args: string[], options: GitOptions): Promise<GitResult> {
@@ -108,8 +109,8 @@ async function attempt(dir: string, args: string[], options: GitOptions): Promis
       unsafe: UNSAFE,
       allowEnvironment: Object.keys(env),
       abort: stop.signal,
-      // Waiting for the exit alone can lose the end of the output; only a stopped command may leave a child with our pipe.
-      completion: { onClose: true, onExit: options.timeoutMs ? 2000 : false },
+      // Waiting for the exit alone can lose the end of the output; a command that was killed may leave a child with our pipe.
+      completion: { onClose: true, onExit: options.timeoutMs ? 2000 : 5000 },
       timeout: { block: options.timeoutMs ?? 900_000 },
       ...(options.input !== undefined && { input: () => options.input }),
       // simple-git takes a failure without stderr (merge conflicts, `diff --quiet`) for success: keep the code, judge it here.
@@ -165,6 +166,8 @@ export function git(dir: string): Git {
 /** The error for a git command that failed: its name, its place, what git said. */
 export function failure(dir: string, args: string[], result: GitResult): GitProblem {
   const said = (result.stderr.trim() || result.stdout.trim() || 'no message').split('\n').slice(-4).join(' ');
+  if (result.code < 0)
+    return new GitProblem('busy', `git ${args[0]} was killed in ${dir}: ${said}`, 'it is tried again');
   return new GitProblem('git_failed', `git ${args[0]} failed in ${dir} (exit ${result.code}): ${said}`);
 }
 

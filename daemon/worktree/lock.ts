@@ -9,8 +9,8 @@ import { gitDirOf } from './repo.ts';
 const PATIENCE_MS = 1500;
 
 /**
- * Frees a tree's own locks (index, HEAD, and the branch's ref when one is named). A lock younger than a moment is waited for;
- * one that a live git may hold throws `git_failed`. `ours`: the tree is Towpath's, so where processes cannot be looked at
+ * Frees a tree's own locks (index, HEAD, and, when a branch is named, those of its refs, of the packed refs and of the settings). A lock younger than a moment is waited for;
+ * one that a live git may hold throws `busy`. `ours`: the tree is Towpath's, so where processes cannot be looked at
  * (no /proc) the lock is taken as left over; in the user's own tree it is not touched then.
  */
 export async function clearLocks(tree: string, options: { ours: boolean; branch?: string }): Promise<void> {
@@ -20,7 +20,8 @@ export async function clearLocks(tree: string, options: { ours: boolean; branch?
     // git's own note of where a linked worktree's shared folder is.
     const note = join(gitDir, 'commondir');
     const common = existsSync(note) ? resolve(gitDir, readFileSync(note, 'utf8').replace(/\n$/, '')) : gitDir;
-    locks.push(join(common, `refs/heads/${options.branch}.lock`));
+    const refs = [`refs/heads/${options.branch}`, `refs/towpath/start/${options.branch}`];
+    locks.push(...[...refs, 'packed-refs', 'config'].map((name) => join(common, `${name}.lock`)));
   }
   for (const lock of locks) await clear(lock, tree, options.ours);
 }
@@ -35,7 +36,7 @@ async function clear(lock: string, tree: string, ours: boolean): Promise<void> {
   const holder = liveGit(tree);
   if (holder === null || (holder === undefined && ours)) return unlinkSync(lock);
   const who = holder === undefined ? 'a git that may still run' : `process ${holder}`;
-  throw new GitProblem('git_failed', `${lock} is held by ${who}`, 'wait for it, or remove the file when no git runs');
+  throw new GitProblem('busy', `${lock} is held by ${who}`, 'wait for it, or remove the file when no git runs');
 }
 
 function stamp(file: string): string | null {

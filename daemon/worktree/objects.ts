@@ -1,9 +1,33 @@
 // Trees and commits made without touching a work tree: temporary indexes, commit objects, merges of trees.
-import { copyFileSync, existsSync, mkdtempSync, rmSync, statSync, utimesSync } from 'node:fs';
+import { randomBytes } from 'node:crypto';
+import { copyFileSync, existsSync, mkdtempSync, readdirSync, rmSync, statSync, utimesSync } from 'node:fs';
 import { join } from 'node:path';
+import { errno } from '../errors.ts';
 import { type Git, git, items } from './git.ts';
 import { GitProblem, nameFiles } from './problem.ts';
 import { gitDirOf } from './repo.ts';
+
+/** A pid may be ours again after a restart: this tells one process from the next. */
+const NONCE = randomBytes(4).toString('hex');
+const PREFIX = 'towpath-index-';
+
+/** Removes the temporary indexes of processes that were killed. */
+function sweepIndexes(gitDir: string): void {
+  for (const name of readdirSync(gitDir)) {
+    if (!name.startsWith(PREFIX)) continue;
+    const [pid, nonce] = name.slice(PREFIX.length).split('-');
+    if (nonce !== NONCE && (Number(pid) === process.pid || !isThere(Number(pid))))
+      rmSync(join(gitDir, name), { recursive: true, force: true });
+  }
+}
+
+function isThere(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch (thrown) {
+    return errno(thrown) !== 'ESRCH';
+  }
+}
 
 /** Calls fn with the environment of a temporary index: a copy of the tree's own (it knows what is unchanged), or an empty one. */
 export async function withIndex<T>(
@@ -12,7 +36,8 @@ export async function withIndex<T>(
   fn: (env: Record<string, string>) => Promise<T>,
 ): Promise<T> {
   const gitDir = await gitDirOf(tree);
-  const dir = mkdtempSync(join(gitDir, 'towpath-index-'));
+  sweepIndexes(gitDir);
+  const dir = mkdtempSync(join(gitDir, `${PREFIX}${process.pid}-${NONCE}-`));
   try {
     const index = join(dir, 'index');
     const own = join(gitDir, 'index');

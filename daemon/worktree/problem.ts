@@ -13,7 +13,9 @@ export type GitProblemKind =
   | 'bad_branch'
   | 'conflict'
   | 'submodules'
-  | 'git_failed';
+  | 'git_failed'
+  /** A live git of somebody else holds a lock, or git was killed: in a while it may work. */
+  | 'busy';
 
 /** An error of code `git`. `kind` says which; `files` names the paths it is about (conflicts, a dirty tree), else it is empty. */
 export class GitProblem extends TowpathError {

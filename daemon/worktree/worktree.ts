@@ -55,7 +55,7 @@ export interface Prepared {
 /**
  * Makes or mends the worktree of a task; doing it again, also after a kill at any point, leads to the same. What an agent left in
  * it (uncommitted files, a half-done merge) stays. Throws `not_a_repo`, `no_commit`, `base_missing`, `bad_branch`,
- * `branch_exists`, `path_in_way`, `conflict` (of dependencies, with the files), `git_failed`.
+ * `branch_exists`, `path_in_way`, `conflict` (of dependencies, with the files), `busy`, `git_failed`.
  */
 export async function prepareWorktree(request: WorktreeRequest): Promise<Prepared> {
   const repo = await openRepo(request.repo);
@@ -67,6 +67,7 @@ export async function prepareWorktree(request: WorktreeRequest): Promise<Prepare
     const dir = canonical(request.dir);
     await keepOutOfGit(dirname(dir));
     await emptyTrash(dir);
+    if (repo.kind === 'normal') await clearLocks(repo.root, { ours: false, branch });
     const tip = await shaOf(git(repo.root), `refs/heads/${branch}`);
     // The mark is written last: a branch without it was never handed to an agent.
     const begun = ours && tip ? await shaOf(git(repo.root), startRef(branch)) : null;
