@@ -12,7 +12,11 @@ export async function accept(
   ctx: Pick<Context, 'workspace' | 'settings' | 'queue' | 'events'>,
   task: Task,
 ): Promise<Task> {
-  const commit = await land(ctx, task);
+  const commit = await land(ctx, task).catch((thrown: unknown) => {
+    const work = readWork(ctx.workspace, task.id);
+    if (work) writeWork(ctx, task.id, { ...work, accepted: false });
+    throw thrown;
+  });
   const done = await ctx.queue.move(task.id, 'provisional', {
     to: 'done',
     state: {

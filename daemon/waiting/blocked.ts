@@ -2,6 +2,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Context } from '../attempt/context.ts';
+import { readWork } from '../attempt/work.ts';
 import { now } from '../clock.ts';
 import { findCycle, readiness } from '../queue/dependencies.ts';
 import { taskNames } from '../queue/files/read.ts';
@@ -50,7 +51,11 @@ export class Blocked {
   /** Results whose gate has not run yet. */
   async ungated(): Promise<Task[]> {
     return this.#provisional.filter(
-      (task) => task.state.waits_for !== 'review' && !task.refusal && existsSync(this.#ctx.workspace.runs(task.id)),
+      (task) =>
+        // One that a person accepted while the command was killed is only landed.
+        (task.state.waits_for !== 'review' || readWork(this.#ctx.workspace, task.id)?.accepted) &&
+        !task.refusal &&
+        existsSync(this.#ctx.workspace.runs(task.id)),
     );
   }
 
