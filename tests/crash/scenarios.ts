@@ -1,0 +1,139 @@
+// The worlds that are crashed: small ones, so that a sweep over every call is quick; together they pass through every phase.
+import { renameSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Made, World } from './world.ts';
+
+export interface Scenario extends Made {
+  name: string;
+  /** Brings the fresh world to where the swept command begins, once. */
+  prepare?: (world: World) => Promise<unknown>;
+  /** Done anew before each case: what a copy of the world would lose. */
+  fresh?: (world: World) => void;
+  /** What is killed; `start --drain` unless it says otherwise. A command may also have been killed before it did anything. */
+  command?: string[];
+  /** Its files in incoming are left as young as they are. */
+  unsettled?: boolean;
+}
+
+const log = (what: string) =>
+  `echo "${what} $TOWPATH_TASK_ID $TOWPATH_ATTEMPT $$ $(date +%s%N)" >> "$TOWPATH_WORKSPACE/../ledger"`;
+
+/** A task of the shell agent that tells in the ledger when it begins and ends. */
+export const work = (script: string, frontmatter = ''): string =>
+  `---\n# the user's own words\nagent: shell\n${frontmatter}note: "kept  as it is"   # too\n---\n# A task\n\n\`\`\`sh\n${log('start')}\ntrap '${log('end')}' EXIT\n${script}\n\`\`\`\n\nLast words without a newline`;
+
+const SETTINGS = 'agent: shell\nretry: {initial: 50ms}\nconcurrency: 2\n';
+const hook = (body = '') => `#!/bin/sh\n${body}\nexit 0\n`;
+const drained = (world: World) => world.drain();
+const review = (id: string, more = '') => ({
+  [id]: work('echo "$TOWPATH_ATTEMPT" > made.txt', `review: human\n${more}`),
+});
+
+export const SCENARIOS: Scenario[] = [
+  {
+    name: 'major',
+    settings: `${SETTINGS}checks: ["test -e out"]\n`,
+    hooks: { setup: hook(), pre_task: hook(), post_task: hook(), gate: hook() },
+    tasks: { m: work('echo 1 > out; echo b >> src/a.txt') },
+  },
+  {
+    name: 'minor',
+    settings: `${SETTINGS}checks: ["test -e sub/out"]\n`,
+    tasks: { n: work('mkdir -p sub; echo 1 > sub/out; echo b >> src/a.txt', 'complexity: minor\n') },
+  },
+  {
+    name: 'retry',
+    settings: SETTINGS,
+    tasks: { r: work('echo "$TOWPATH_ATTEMPT" > out', 'checks: ["grep 3 out"]\n') },
+  },
+  {
+    name: 'minor-retry',
+    settings: SETTINGS,
+    tasks: { r: work('echo "$TOWPATH_ATTEMPT" > out', 'complexity: minor\nchecks: ["grep 2 out"]\n') },
+  },
+  {
+    name: 'fails',
+    settings: SETTINGS,
+    tasks: { f: work('echo "no $TOWPATH_ATTEMPT" >&2; echo "$TOWPATH_ATTEMPT" > part; exit 3', 'max_attempts: 2\n') },
+  },
+  {
+    name: 'depends',
+    settings: SETTINGS,
+    tasks: { a: work('echo a > a', 'depends_on: [b]\n'), b: work('echo b > b') },
+  },
+  {
+    name: 'refused',
+    settings: SETTINGS,
+    tasks: {
+      bad: '---\npriority: P9\n---\n# Never read\n',
+      odd: '---\nkey: [\n---\nbody\n',
+    },
+  },
+  {
+    name: 'held',
+    settings: `${SETTINGS}agents: {asker: {command: [./asker]}}\n`,
+    files: {
+      asker: `#!/bin/sh\n${log('start')}\necho half > half\necho '{"type":"error","outcome":"needs_input","content":"which one?"}'\n${log('end')}\nexit 1\n`,
+    },
+    hooks: { pre_task: '#!/bin/sh\n[ "$TOWPATH_TASK_ID" = stopped ] && { echo no >&2; exit 4; }\nexit 0\n' },
+    tasks: { stopped: work('true'), asks: '---\nagent: asker\n---\n# Which?\n' },
+  },
+  { name: 'review', settings: SETTINGS, tasks: { v: review('v')['v']! } },
+  {
+    name: 'half',
+    unsettled: true,
+    settings: SETTINGS,
+    // Written in place: it must be quiet for two seconds.
+    fresh: (world) => writeFileSync(world.path('queues/incoming/h.md'), work('echo h > h')),
+  },
+  {
+    name: 'by-hand',
+    settings: SETTINGS,
+    tasks: {
+      ...review('yes'),
+      ...review('yes-minor', 'complexity: minor\n'),
+      again: work('[ "$TOWPATH_ATTEMPT" = 1 ] && exit 3\necho > again', 'max_attempts: 1\n'),
+      later: work('echo > later', 'not_before: 2099-01-01\n'),
+    },
+    prepare: drained,
+    fresh: (world) => {
+      for (const [id, from, to] of [
+        ['yes', 'provisional', 'done'],
+        ['yes-minor', 'provisional', 'done'],
+        ['again', 'failed', 'incoming'],
+        ['later', 'incoming', 'failed'],
+      ] as const)
+        renameSync(world.path('queues', from, `${id}.md`), world.path('queues', to, `${id}.md`));
+    },
+  },
+  ...verb('accept', review('v'), ['accept', 'v']),
+  ...verb('accept-minor', review('v', 'complexity: minor\n'), ['accept', 'v']),
+  ...verb('reject', review('v'), ['reject', 'v', '-m', 'not so']),
+  ...verb('cancel', review('v'), ['cancel', 'v']),
+  ...verb('cancel-waiting', { v: work('true', 'not_before: 2099-01-01\n') }, ['cancel', 'v']),
+  ...verb('pause', { v: work('true', 'not_before: 2099-01-01\n') }, ['pause', 'v']),
+  ...verb('retry-failed', { v: work('[ "$TOWPATH_ATTEMPT" = 1 ] && exit 3\necho > v', 'max_attempts: 1\n') }, [
+    'retry',
+    'v',
+  ]),
+  ...verb('resolve', { v: work('echo > v') }, ['resolve', 'v', 'skip'], { pre_task: '#!/bin/sh\nexit 4\n' }),
+  ...verb('answer', { v: '---\nagent: asker\n---\n# Which?\n' }, ['answer', 'v', '-m', 'the leftmost']),
+  {
+    name: 'enqueue',
+    settings: SETTINGS,
+    fresh: (world) => writeFileSync(join(world.base, 'e.md'), work('echo e > e')),
+    command: ['enqueue', '../e.md'],
+  },
+];
+
+/** A command without a daemon, on a world that was drained. */
+function verb(
+  name: string,
+  tasks: Record<string, string>,
+  command: string[],
+  hooks?: Record<string, string>,
+): Scenario[] {
+  const asker = `#!/bin/sh\n${log('start')}\ngrep -q leftmost && echo > left || echo '{"type":"error","outcome":"needs_input","content":"which one?"}'\n${log('end')}\n[ -e left ]\n`;
+  const settings = `${SETTINGS}agents: {asker: {command: [./asker]}}\n`;
+  return [{ name, settings, files: { asker }, tasks, command, prepare: drained, ...(hooks ? { hooks } : {}) }];
+}

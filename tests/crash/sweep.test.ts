@@ -1,0 +1,22 @@
+// A few kills of each scenario as part of the whole suite. `npm run test:crash` kills at every call.
+import { expect, it } from 'vitest';
+import { SCENARIOS } from './scenarios.ts';
+import { killsOf, newTally, playAll } from './sweep.ts';
+
+const SHORT: Record<string, number> = {
+  major: 40,
+  minor: 50,
+  fails: 50,
+  refused: 30,
+  'by-hand': 60,
+  'accept-minor': 14,
+  enqueue: 5,
+};
+
+for (const scenario of SCENARIOS.filter(({ name }) => name in SHORT))
+  it(`${scenario.name}: a kill at any call comes to the same`, async () => {
+    const tally = newTally();
+    await playAll(scenario, killsOf(scenario.name, SHORT[scenario.name], 7), tally);
+    expect(tally.failures.join('\n')).toBe('');
+    expect(tally.cases).toBeGreaterThan(1);
+  }, 120_000);
