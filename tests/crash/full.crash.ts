@@ -1,6 +1,6 @@
 // The full sweep: a kill before every call that changes state, in every scenario; at every system call; twice in a row; at random.
 // CRASH_CASE=name:kill plays one case; CRASH_SCENARIO=a,b only those; CRASH_STRIDE=N every Nth kill; CRASH_SEED and CRASH_SEEDS the random part.
-import { afterAll, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
 import { numbers, playSeed } from './random.ts';
 import { SCENARIOS } from './scenarios.ts';
 import { hasStrace, systemCalls } from './strace.ts';
@@ -11,12 +11,9 @@ const named = process.env['CRASH_SCENARIO']?.split(',');
 const stride = Number(process.env['CRASH_STRIDE'] ?? 1);
 const seed = Number(process.env['CRASH_SEED'] ?? Date.now() % 1e6);
 const wanted = SCENARIOS.filter(({ name }) => !named || named.includes(name));
-const lines: string[] = [];
-
-afterAll(() => console.log(`\nseed ${seed}\n${lines.join('\n')}`));
 
 function judge(what: string, tally: Tally): void {
-  lines.push(`${what}: ${summary(tally)}`);
+  console.log(`${what}: ${summary(tally)} (seed ${seed})`);
   expect(tally.failures.join('\n')).toBe('');
 }
 
@@ -77,7 +74,7 @@ if (only) {
       const wrong = await playSeed(seed + n, 3 + (n % 4));
       if (wrong.length > 0) failed.push(`CRASH_SEED=${seed + n}\n  ${wrong.join('\n  ')}`);
     }
-    lines.push(`random: ${seeds} worlds; ${failed.length} failed`);
+    console.log(`random: ${seeds} worlds from seed ${seed}; ${failed.length} failed`);
     expect(failed.join('\n')).toBe('');
   });
 }
