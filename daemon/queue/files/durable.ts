@@ -32,7 +32,7 @@ export class Durable {
   clear(): void {
     const dir = this.#dir;
     for (const name of dir !== undefined && existsSync(dir) ? readdirSync(dir) : []) {
-      const writer = Number(/^\..*\.(\d+)\.\d+\.tmp$/.exec(name)?.[1]);
+      const writer = Number(/^\.(?:.*\.(?=\d+\.\d+\.tmp$)|towpath-probe-(?=\d+$))(\d+)/.exec(name)?.[1]);
       if (writer === process.pid || (writer > 0 && startedAt(writer) === undefined))
         rmSync(join(dir!, name), { force: true });
     }
