@@ -154,29 +154,40 @@ async function openOwnTree(
 ): Promise<Work> {
   if (noGit) return writeWork(ctx, task.id, blank('folder', plan.repo, plan.repo, null));
   // An open tree that was not closed: the same attempt is entered again after a crash.
-  if (known?.kind === 'tree' && known.open && !known.captured) return known;
+  if (known?.kind === 'tree' && known.open && !known.captured) return putBack(ctx, task, known);
   // The queues live on while the agent works: what happens in them is not its doing.
   const { queues, state } = ctx.workspace;
   const open = await openTree(plan.repo, [queues, state, worktreesDir(ctx.settings, ctx.workspace)].map(realPath));
-  const work = {
+  // Written down before the tree is touched: after a crash what lies in it must not be taken for the user's.
+  const work = writeWork(ctx, task.id, {
     ...blank('tree', plan.repo, open.root, open.branch),
     base: open.head,
     start: open.head,
     setup_done: true,
     open,
-  };
-  if (known?.captured)
-    await applyTree(open.root, known.captured).catch((thrown: unknown) => {
-      if (!(thrown instanceof GitProblem)) throw thrown;
-      // Files of the user's own lie where the work belongs: the agent would write over them, and nothing of it could be committed.
-      const theirs = thrown.files.filter((file) => open.untracked.includes(file));
-      if (theirs.length > 0)
-        throw new GitProblem('dirty', thrown.message, 'commit them or put them aside, then "towpath retry"', theirs);
-      ctx.events.emit('warning', {
-        task: task.id,
-        message: `the earlier work does not apply any more and stays at ${known.captured}: ${thrown.message}`,
-      });
+    ...(known?.captured ? { again: known.captured } : {}),
+  });
+  return putBack(ctx, task, work);
+}
+
+/** Puts the earlier work back into an open tree, if there is any. May be done again. */
+async function putBack(ctx: Context, task: Task, { again, ...work }: Work): Promise<Work> {
+  if (!again || !work.open) return work;
+  const { root, untracked } = work.open;
+  await applyTree(root, again).catch((thrown: unknown) => {
+    if (!(thrown instanceof GitProblem)) throw thrown;
+    // Files of the user's own lie where the work belongs: the agent would write over them, and nothing of it could be committed.
+    const theirs = thrown.files.filter((file) => untracked.includes(file));
+    if (theirs.length > 0 || thrown.kind === 'busy') {
+      writeWork(ctx, task.id, { ...work, captured: again });
+      if (thrown.kind === 'busy') throw thrown;
+      throw new GitProblem('dirty', thrown.message, 'commit them or put them aside, then "towpath retry"', theirs);
+    }
+    ctx.events.emit('warning', {
+      task: task.id,
+      message: `the earlier work does not apply any more and stays at ${again}: ${thrown.message}`,
     });
+  });
   return writeWork(ctx, task.id, work);
 }
 

@@ -49,7 +49,12 @@ export const SCENARIOS: Scenario[] = [
   {
     name: 'minor-retry',
     settings: SETTINGS,
-    tasks: { r: work('echo "$TOWPATH_ATTEMPT" > out', 'complexity: minor\nchecks: ["grep 2 out"]\n') },
+    tasks: {
+      r: work(
+        'echo "$TOWPATH_ATTEMPT" > out; echo "$TOWPATH_ATTEMPT" >> src/a.txt',
+        'complexity: minor\nchecks: ["grep 2 out"]\n',
+      ),
+    },
   },
   {
     name: 'fails',

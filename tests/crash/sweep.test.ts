@@ -20,3 +20,13 @@ for (const scenario of SCENARIOS.filter(({ name }) => name in SHORT))
     expect(tally.failures.join('\n')).toBe('');
     expect(tally.cases).toBeGreaterThan(1);
   }, 120_000);
+
+it('minor-retry: a kill while earlier work is put back into the tree loses none of it', async () => {
+  const tally = newTally();
+  const scenario = SCENARIOS.find(({ name }) => name === 'minor-retry')!;
+  const puts = (calls: string[]) =>
+    calls.filter((line) => line.includes('checkout-index')).map((line) => `after ${line.split(' ')[0]}`);
+  await playAll(scenario, (calls) => puts(calls).map((kill) => ({ scenario: scenario.name, kills: [kill] })), tally);
+  expect(tally.failures.join('\n')).toBe('');
+  expect(tally.cases).toBeGreaterThan(2);
+}, 120_000);
