@@ -21,7 +21,6 @@ import type { Workspace } from './paths.ts';
 import { self } from './process/identity.ts';
 import { endOrphans } from './process/orphans.ts';
 import { FileQueue } from './queue/files/engine.ts';
-import { endLeftovers } from './recover.ts';
 import { answer } from './requests.ts';
 import { Scheduler } from './scheduler.ts';
 import { QUEUES } from './task/terms.ts';
@@ -60,7 +59,7 @@ export async function runDaemon(
   const { settings } = loadSettings(workspace);
   const hold = takeWorkspace(workspace, worktreesDir(settings, workspace));
   ownPrograms(workspace.root, self());
-  await endOrphans(workspace.root);
+  const orphans = await endOrphans(workspace.root);
   const events = new Events();
   options.onEvents?.(events);
   logEvents(createLog({ destination: workspace.log }), events);
@@ -119,6 +118,10 @@ export async function runDaemon(
     void Promise.all([...scheduler.jobs.values()].map((job) => job.done)).then(finished);
   };
   const server = await serveControl(socketPath(workspace), (request) => answer(ctx, scheduler, board, halt, request));
+  if (orphans > 0)
+    events.emit('warning', {
+      message: `ended ${orphans} programs that an earlier daemon had left: git, hooks or checks`,
+    });
   events.emit('daemon_started', { pid: process.pid, version: VERSION });
   board.publish();
   /** Runs what may meet a fault of the machine: told, held, and done again when it is over. */
@@ -150,7 +153,6 @@ export async function runDaemon(
   });
   await agents.findAuto();
   const lastAlive = statSync(workspace.alive, { throwIfNoEntry: false })?.mtimeMs ?? 0;
-  await guarded(() => endLeftovers(ctx));
   const background = await startBackground(ctx, scheduler, ledger);
   const machine = watchMachine(ctx, {
     holds: scheduler.holds,

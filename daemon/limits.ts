@@ -1,7 +1,9 @@
 // Which agents are closed and until when: kept in a file, so that a restart does not run into the same wall.
 import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { lockSync } from 'proper-lockfile';
 import { z } from 'zod';
+import { errno } from './errors.ts';
 import type { Workspace } from './paths.ts';
 
 const entry = z.object({
@@ -49,22 +51,42 @@ export class Limits {
   }
 
   close(agent: string, limit: Limit): void {
-    this.#closed = { ...this.list(), [agent]: limit };
-    this.#write();
+    this.#edit((closed) => ({ ...closed, [agent]: limit }));
   }
 
   /** Opens an agent by hand; false when it was not closed. */
   open(agent: string): boolean {
     const was = this.of(agent) !== null;
-    const { [agent]: _, ...rest } = this.list();
-    this.#closed = rest;
-    if (was) this.#write();
+    if (was) this.#edit(({ [agent]: _, ...rest }) => rest);
     return was;
   }
 
-  #write(): void {
-    const aside = `${this.#path}.tmp`;
-    writeFileSync(aside, `${JSON.stringify(this.#closed)}\n`, { mode: 0o600 });
-    renameSync(aside, this.#path);
+  /** On what the file says now, since a daemon and a command may both edit it. */
+  #edit(change: (closed: Record<string, Limit>) => Record<string, Limit>): void {
+    const release = locked(this.#path);
+    try {
+      this.#closed = this.#read();
+      this.#closed = change(this.list());
+      const aside = `${this.#path}.tmp`;
+      writeFileSync(aside, `${JSON.stringify(this.#closed)}\n`, { mode: 0o600 });
+      renameSync(aside, this.#path);
+    } finally {
+      release();
+    }
   }
+}
+
+/** Waits a little for another process that edits the file, ms; its edit takes less than one. */
+const PATIENCE_MS = 200;
+
+/** Locks a file between processes. Where no lock can be had, the edit is made all the same: both would write what a provider said. */
+function locked(path: string): () => void {
+  for (const end = performance.now() + PATIENCE_MS; performance.now() < end; ) {
+    try {
+      return lockSync(path, { realpath: false, stale: 5000, onCompromised: () => {} });
+    } catch (thrown) {
+      if (errno(thrown) !== 'ELOCKED') return () => {};
+    }
+  }
+  return () => {};
 }

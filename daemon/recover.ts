@@ -2,8 +2,7 @@
 import { runTarget } from './agents/kept.ts';
 import type { Context } from './attempt/context.ts';
 import { endTree } from './process/end.ts';
-import { SHORT_RUN } from './process/run.ts';
-import { carriersOf, treeOf } from './process/tree.ts';
+import { treeOf } from './process/tree.ts';
 import type { Claim } from './queue/port.ts';
 
 /** Claims of other machines that were told of, once each. */
@@ -43,17 +42,4 @@ export async function recover(ctx: Context, atWork: (id: string) => boolean): Pr
     claims.push(ctx.queue.adopt(task, lock === 'unreadable' ? null : lock, ctx.self));
   }
   return claims;
-}
-
-/** Hooks and checks of a daemon that was killed: nobody reads them any more, and they are about to run again. */
-export async function endLeftovers({ workspace, self, events }: Context): Promise<void> {
-  const left = carriersOf(workspace.root).filter(
-    ({ marker, started }) => SHORT_RUN.test(marker) && Number(started) < Number(self.started),
-  );
-  const markers = [...new Set(left.map(({ marker }) => marker))];
-  await Promise.all(markers.map((marker) => endTree({ marker, workspace: workspace.root })));
-  if (left.length > 0)
-    events.emit('warning', {
-      message: `ended ${left.length} processes that hooks or checks of an earlier daemon had left`,
-    });
 }

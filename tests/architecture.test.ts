@@ -34,6 +34,7 @@ const PACKAGES: Record<string, readonly string[]> = {
   picomatch: ['gate/protect.ts'],
   pidusage: ['process/usage.ts'],
   pino: ['log.ts'],
+  'proper-lockfile': ['limits.ts'],
   'simple-git': ['worktree/git.ts'],
   // Settings, task files, and the writer of tasks from elsewhere.
   yaml: ['config.ts', 'queue/polled.ts', 'task/file.ts', 'task/frontmatter.ts', 'task/schema.ts'],

@@ -45,9 +45,6 @@ export interface RunResult {
   spawnError?: string;
 }
 
-/** How the marker of such a program ends; that of an agent ends in a UUID. */
-export const SHORT_RUN = /\/[0-9a-f]{12}$/;
-
 /** After the program's end this long for the rest of its output; then whoever still holds the pipe is ended, ms. */
 const DRAIN_MS = 1000;
 const LINE_BYTES = 64 * 1024;

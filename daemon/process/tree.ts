@@ -168,14 +168,6 @@ function inEnv(env: string, name: string): string {
   return at < 0 ? '' : env.slice(at + text.length, env.indexOf('\0', at + text.length));
 }
 
-/** Who carries a folder as TOWPATH_WORKSPACE. Linux only. */
-export function carriersOf(workspace: string): { marker: string; started: string }[] {
-  return [...processes(undefined).values()].flatMap(({ pid, started, zombie }) => {
-    const { marker, workspace: carried } = carriedBy(pid);
-    return !zombie && marker && carried === workspace ? [{ marker, started }] : [];
-  });
-}
-
 /** Whether a process is a shim, which leaves by itself once its program has. */
 export const isShim = (pid: number): boolean => environ(pid).includes(`\0${SHIM_MARK}=`);
 
