@@ -106,7 +106,7 @@ test('a hook and a check that a killed daemon left running are ended before they
     false,
     true,
   ]);
-  expect(ws.output).toContain('that hooks or checks of an earlier daemon had left');
+  expect(ws.output).toContain('that an earlier daemon had left');
   other.run(['stop', '--now']);
   await until(() => !lives(pids(other, 'hooks.pids'))[0], 'the other one is ended as well');
 }, 60_000);
