@@ -10,7 +10,7 @@ const SHORT: Record<string, number> = {
   refused: 30,
   'by-hand': 60,
   'accept-minor': 14,
-  enqueue: 5,
+  enqueue: 3,
 };
 
 for (const scenario of SCENARIOS.filter(({ name }) => name in SHORT))
@@ -18,7 +18,7 @@ for (const scenario of SCENARIOS.filter(({ name }) => name in SHORT))
     const tally = newTally();
     await playAll(scenario, killsOf(scenario.name, SHORT[scenario.name], 7), tally);
     expect(tally.failures.join('\n')).toBe('');
-    expect(tally.cases).toBeGreaterThan(1);
+    expect(tally.cases).toBeGreaterThan(0);
   }, 120_000);
 
 it('minor-retry: a kill while earlier work is put back into the tree loses none of it', async () => {
