@@ -3,6 +3,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { Document, isMap, isScalar, LineCounter, visit } from 'yaml';
 import { BOM, readYaml, splitText } from './frontmatter.ts';
 import { checkSpec } from './schema.ts';
+import { readSimple } from './simple.ts';
 import { readState } from './state.ts';
 import type { State, TaskSpec } from './terms.ts';
 
@@ -45,6 +46,13 @@ export function parseTask(bytes: Uint8Array): ParsedFile {
   const split = splitText(text);
   if ('problem' in split) return refused(split.problem, { body: text });
   if (split.matter === null) return finish({}, null, new LineCounter(), split.body, {});
+  const simple = readSimple(split.matter);
+  if (simple) {
+    const { towpath, ...data } = simple;
+    const file = finish(data, null, new LineCounter(), split.body, readState(towpath));
+    // A refusal names its line, which only the parser knows.
+    if (!file.refusal) return file;
+  }
   const lines = new LineCounter();
   const read = readYaml(split.matter, lines);
   if ('problem' in read) return refused(read.problem, { body: split.body });
