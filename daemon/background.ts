@@ -1,5 +1,6 @@
-// What the daemon does beside the queue: health checks, the day's budget, polling for tasks, notices, heartbeats.
+// What the daemon does beside the queue: health checks, the day's budget, polling for tasks, notices, heartbeats, old history.
 import { writeFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Context } from './attempt/context.ts';
 import { formatDuration } from './clock.ts';
 import { messageOf } from './errors.ts';
@@ -14,6 +15,10 @@ import type { Scheduler } from './scheduler.ts';
 const BUDGET_MS = 5000;
 const POLL_MS = 60_000;
 const HEARTBEAT_MS = 15_000;
+/** How often the ledger lets go of what is old; so many rows at a time, with a pause for others to write, ms. */
+const RETAIN_MS = 60_000;
+const RETAIN_ROWS = 500;
+const RETAIN_PAUSE_MS = 250;
 /** Notices that may run or wait at once; more are dropped and told. */
 const NOTICES = 64;
 
@@ -58,6 +63,11 @@ export async function startBackground(ctx: Context, scheduler: Scheduler, ledger
         ? `$${spent.toFixed(2)} were spent today (budget.day_usd is $${day_usd.toFixed(2)}): nothing starts before midnight`
         : null,
     );
+  };
+  let closed = false;
+  const retain = async () => {
+    const before = new Date(Date.now() - ctx.settings.ledger.keep).toISOString();
+    while (!closed && ledger.letGo(before, RETAIN_ROWS)) await sleep(RETAIN_PAUSE_MS);
   };
   const poll = async () => {
     const { runs } = await hooks('poll', {});
@@ -113,11 +123,13 @@ export async function startBackground(ctx: Context, scheduler: Scheduler, ledger
     setInterval(() => void guarded('the health check', health)(), ctx.settings.hooks.health_every),
     setInterval(() => void guarded('adding up what was spent', budget)(), BUDGET_MS),
     setInterval(() => void guarded('polling for tasks', poll)(), POLL_MS),
+    setInterval(() => void guarded('letting go of old history', retain)(), RETAIN_MS),
     setInterval(() => void guarded('the heartbeat', heartbeat)(), HEARTBEAT_MS),
   ];
   return {
     ready: true,
     close: async () => {
+      closed = true;
       for (const timer of timers) clearInterval(timer);
       await guarded('the heartbeat', heartbeat)();
       await Promise.allSettled(notices);

@@ -17,6 +17,9 @@ const duration = z
   })
   .describe('a duration: 30s, 10m, 2h');
 
+/** What is younger than two days is needed: the day's budget is counted from it. */
+const longDuration = duration.refine((ms) => ms >= 2 * 86_400_000, 'at least 2d');
+
 const BYTES = { B: 1, KB: 1e3, MB: 1e6, GB: 1e9, TB: 1e12 } as const;
 const bytes = z.union([z.number().int().nonnegative(), z.string()]).transform((value, ctx) => {
   if (typeof value === 'number') return value;
@@ -132,6 +135,7 @@ export const settingsSchema = z.strictObject({
   worktrees: z
     .strictObject({ dir: z.string().default('.worktrees'), keep_failed: z.boolean().default(true) })
     .prefault({}),
+  ledger: z.strictObject({ keep: longDuration.prefault('90d') }).prefault({}),
   server: z.strictObject({ api_url: z.string().optional(), api_key: z.string().optional() }).prefault({}),
 });
 
@@ -176,7 +180,7 @@ const ENV_KEYS = [
     'budget.task_usd',
     'budget.day_usd',
   ],
-  ...['worktrees.dir', 'worktrees.keep_failed', 'server.api_url', 'server.api_key'],
+  ...['worktrees.dir', 'worktrees.keep_failed', 'ledger.keep', 'server.api_url', 'server.api_key'],
 ];
 export const envName = (key: string): string => `TOWPATH_${key.replaceAll('.', '_').toUpperCase()}`;
 

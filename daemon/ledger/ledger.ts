@@ -7,6 +7,7 @@ import type { Queue } from '../task/terms.ts';
 import { closeQuietly, fileKey, isDamage, isMisfit, openForReading, openForWriting, setAside } from './file.ts';
 import { attemptRows, checkRows, eventRows, lastEventId } from './query.ts';
 import { Recorder } from './record.ts';
+import { letGo } from './retain.ts';
 import { SQLITE_AT_LEAST } from './schema.ts';
 import { computeStats, emptyStats, latest, reached, spent } from './stats.ts';
 import type { Attempt, CheckRow, LedgerEvent, Stats } from './terms.ts';
@@ -152,6 +153,12 @@ export class Ledger {
       const counts = e.event === 'attempt_finished' && e.at >= filter.since && (filter.task ?? e.task) === e.task;
       return counts ? sum + (e.cost_usd ?? 0) : sum;
     }, written);
+  }
+
+  /** Lets go of some of what is older than `before` (ISO). Returns whether there is more. */
+  letGo(before: string, most: number): boolean {
+    if (!this.flush()) return false;
+    return this.#use((db) => letGo(db, before, most)) ?? false;
   }
 
   #later(): void {

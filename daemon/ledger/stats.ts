@@ -1,6 +1,7 @@
 // The sums over the ledger: by day, agent, role and model, and what an accepted task took.
 import type { DatabaseSync } from 'node:sqlite';
 import type { Outcome, Queue } from '../task/terms.ts';
+import { hasPast } from './retain.ts';
 import type { AcceptedTask, Stats, StatsGroup } from './terms.ts';
 
 const BY = {
@@ -45,15 +46,18 @@ type Sums = Record<
   number
 >;
 
+type Row = Sums & { key: string; outcome: Outcome | null; runs: number };
+
 function groups(db: DatabaseSync, by: keyof typeof BY, since: string | null): StatsGroup[] {
-  const rows = db
+  const runs = db
     .prepare(
       `SELECT ${BY[by]} AS key, outcome, count(*) AS runs, total(cost_usd) AS cost_usd,
        sum(cost_usd IS NULL AND outcome IS NOT NULL) AS cost_unknown, coalesce(sum(duration_ms), 0) AS duration_ms,
        sum(input) AS input, sum(output) AS output, sum(cache_read) AS cache_read, sum(cache_write) AS cache_write
        FROM attempts WHERE started_at >= ? GROUP BY key, outcome ORDER BY key`,
     )
-    .all(since ?? '') as unknown as (Sums & { key: string; outcome: Outcome | null; runs: number })[];
+    .all(since ?? '') as unknown as Row[];
+  const rows = [...(hasPast(db) ? past(db, by, since) : []), ...runs];
   const found = new Map<string, StatsGroup>();
   for (const row of rows) {
     const group = found.get(row.key) ?? emptyGroup(row.key);
@@ -66,8 +70,19 @@ function groups(db: DatabaseSync, by: keyof typeof BY, since: string | null): St
     group.duration_ms += row.duration_ms;
     for (const kind of ['input', 'output', 'cache_read', 'cache_write'] as const) group.tokens[kind] += row[kind];
   }
-  return [...found.values()];
+  return [...found.values()].sort((a, b) => (a.key < b.key ? -1 : 1));
 }
+
+/** The sums of runs that were let go; the day of `since` counts whole. */
+const past = (db: DatabaseSync, by: keyof typeof BY, since: string | null): Row[] =>
+  db
+    .prepare(
+      `SELECT ${by === 'total' ? "'total'" : by} AS key, nullif(outcome, '') AS outcome, sum(runs) AS runs, total(cost_usd) AS cost_usd,
+       sum(cost_unknown) AS cost_unknown, sum(duration_ms) AS duration_ms, sum(input) AS input, sum(output) AS output,
+       sum(cache_read) AS cache_read, sum(cache_write) AS cache_write
+       FROM past WHERE day >= coalesce(date(?, 'localtime'), '') GROUP BY key, outcome`,
+    )
+    .all(since) as unknown as Row[];
 
 /** All runs of a task count, also those before `since`: that is what the result took. */
 function accepted(db: DatabaseSync, since: string | null): AcceptedTask[] {
