@@ -133,7 +133,7 @@ describe('status', () => {
   });
 
   it('tolerates a daemon file that is missing, half written, or of a dead daemon', async () => {
-    const look = () => gatherStatus({ workspace, info, queue: queue(), ledger });
+    const look = () => gatherStatus({ workspace, queue: queue(), ledger });
     expect((await look()).daemon).toEqual({ running: false, pid: null, since: null, version: null, paused: null });
     put(join(workspace.state, 'daemon.json'), '{"pid": 1');
     expect((await look()).daemon.running).toBe(false);
@@ -186,7 +186,7 @@ describe('status', () => {
 describe('list', () => {
   it('shows tasks in the order of the queues; a claimed one with its lock', async () => {
     put(workspace.lock('run'), lockOf('run'));
-    const tasks = await gatherList({ workspace, queue: queue() });
+    const tasks = await gatherList({ workspace, ledger, queue: queue() });
     expect(tasks.map((one) => one.id).slice(0, 3)).toEqual(['next', 'run', 'look']);
     expect(tasks[1]).toMatchObject({ branch: 'towpath/run', agent: 'claude', claimed_at: ago(190_000) });
     const wide = renderList(tasks, { now: NOW });
