@@ -16,16 +16,24 @@ const NAMED = 100;
 export class Board {
   readonly #ctx: Context;
   readonly #holds: Holds;
-  readonly #waits: ReadonlyMap<string, Wait>;
+  readonly #waits: (count: number) => ReadonlyMap<string, Wait>;
+  readonly #counts: () => DaemonInfo['counts'];
   readonly #version: string;
   readonly #started = now();
   #timer: NodeJS.Timeout | null = null;
   #last = '';
 
-  constructor(ctx: Context, holds: Holds, waits: ReadonlyMap<string, Wait>, version: string) {
+  constructor(
+    ctx: Context,
+    holds: Holds,
+    waits: (count: number) => ReadonlyMap<string, Wait>,
+    counts: () => DaemonInfo['counts'],
+    version: string,
+  ) {
     this.#ctx = ctx;
     this.#holds = holds;
     this.#waits = waits;
+    this.#counts = counts;
     this.#version = version;
   }
 
@@ -45,7 +53,8 @@ export class Board {
       version: this.#version,
       paused: this.#holds.reason,
       faults: this.#holds.faults,
-      waiting: Object.fromEntries([...this.#waits].slice(0, NAMED).map(([id, { reason }]) => [id, reason])),
+      counts: this.#counts(),
+      waiting: Object.fromEntries([...this.#waits(NAMED)].map(([id, { reason }]) => [id, reason])),
     };
   }
 

@@ -1,5 +1,6 @@
 // Composition: settings → hold the workspace → recover → watch, tick, serve → drain.
 import { existsSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { basename } from 'node:path';
 import { AgentRegistry } from './agents/registry.ts';
 import { serveControl, socketPath } from './api/control.ts';
 import type { Ask, Context } from './attempt/context.ts';
@@ -20,10 +21,11 @@ import { ownPrograms } from './owner.ts';
 import type { Workspace } from './paths.ts';
 import { self } from './process/identity.ts';
 import { endOrphans } from './process/orphans.ts';
+import { Counter, LARGE } from './queue/files/count.ts';
 import { FileQueue } from './queue/files/engine.ts';
+import { someTaskNames } from './queue/files/read.ts';
 import { answer } from './requests.ts';
 import { Scheduler } from './scheduler.ts';
-import { QUEUES } from './task/terms.ts';
 import { Blocked } from './waiting/blocked.ts';
 import { noticeHandMoves, sweepHandMoves } from './waiting/hand.ts';
 
@@ -42,6 +44,8 @@ export interface DaemonOptions {
 /** How often the folders are read whole, for what the events missed, ms; and how often unsettled files are looked at. */
 const RESCAN_MS = 30_000;
 const SETTLE_MS = 250;
+/** How long the first look may take before tasks are started out of what it has seen, ms. */
+const FIRST_LOOK_MS = 2000;
 /** After so many hints in a row some may have been lost (inotify holds 16,384): the folder is read once they cease for this long, ms. */
 const BURST = 500;
 const BURST_QUIET_MS = 1000;
@@ -69,11 +73,9 @@ export async function runDaemon(
   let blocked: Blocked | null = null;
   const queue = new FileQueue(workspace, {
     durability: settings.durability,
-    vet: (task) => {
-      const reason = vet(task, settings, workspace, agents);
-      if (!reason) blocked?.arrived(task.id);
-      return reason;
-    },
+    version: VERSION,
+    vet: (task) => vet(task, settings, workspace, agents),
+    onWaiting: (task) => blocked?.arrived(task),
     onRefused: (task) => {
       events.emit('transition', {
         task: task.id,
@@ -82,7 +84,7 @@ export async function runDaemon(
         outcome: 'refused',
         reason: task.state.reason,
       });
-      blocked?.changed('failed');
+      blocked?.changed('failed', basename(task.path));
     },
   });
   const ctx: Context = {
@@ -105,7 +107,10 @@ export async function runDaemon(
     },
     blocked,
   );
-  const board = new Board(ctx, scheduler.holds, scheduler.waits, VERSION);
+  const counter = new Counter(workspace);
+  events.on((event) => event.event === 'transition' && counter.moved(event.from, event.to));
+  const counts = () => ({ ...counter.large, ...(queue.intake.size < LARGE ? {} : { incoming: queue.intake.size }) });
+  const board = new Board(ctx, scheduler.holds, (count) => scheduler.waits(count), counts, VERSION);
   let finished: () => void = () => {};
   let lost: (why: TowpathError) => void = () => {};
   const over = new Promise<void>((resolve, reject) => {
@@ -134,19 +139,19 @@ export async function runDaemon(
     }
     scheduler.nudge();
   };
-  const rescan = () => guarded(() => queue.intake.scan());
+  const lookAgain = () => guarded(() => queue.intake.refresh());
   let burst = 0;
   let afterBurst: NodeJS.Timeout | undefined;
   const unwatch = await queue.watch((hint) => {
     if (hint.queue !== 'incoming') {
-      blocked.changed(hint.queue);
+      blocked.changed(hint.queue, hint.name);
       if (hint.name) void noticeHandMoves(ctx, scheduler, hint.queue, hint.name);
-    } else if (!hint.name) void rescan();
+    } else if (!hint.name) void lookAgain();
     else if (++burst > BURST) {
       clearTimeout(afterBurst);
       afterBurst = setTimeout(() => {
         burst = 0;
-        void rescan();
+        void lookAgain();
       }, BURST_QUIET_MS);
     }
     scheduler.nudge();
@@ -160,7 +165,7 @@ export async function runDaemon(
     ledger,
     mended: () => {
       void scheduler.takeLeftovers();
-      void rescan();
+      void guarded(() => queue.intake.scan());
     },
     lost: () =>
       lost(
@@ -169,16 +174,24 @@ export async function runDaemon(
   });
   await scheduler.takeLeftovers();
   await sweepHandMoves(ctx, scheduler, lastAlive);
-  const scan = rescan();
+  const began = Date.now();
+  // The first is the best of all when they are read in time; with very many the best of those that were read so far.
+  const choose = () => {
+    scheduler.ready = true;
+    scheduler.nudge();
+  };
+  const scan = guarded(() => queue.intake.scan(() => Date.now() - began > FIRST_LOOK_MS && choose())).then(choose);
   scheduler.nudge();
+  void guarded(() => counter.refresh());
   const timers = [
     setInterval(() => {
       if (queue.intake.unsettled > 0) void guarded(() => queue.intake.recheck());
     }, SETTLE_MS),
     setInterval(() => {
-      for (const name of QUEUES) blocked.changed(name);
+      blocked.refresh();
       burst = 0;
-      void agents.findAuto().then(rescan);
+      void guarded(() => counter.refresh());
+      void agents.findAuto().then(lookAgain);
       void scheduler.takeLeftovers();
     }, RESCAN_MS),
   ];
@@ -203,9 +216,10 @@ export async function runDaemon(
   machine.close();
   await background.close();
   await unwatch();
+  await queue.intake.save();
   server.close();
   if (options.drain) tellWhoWaits(ctx, scheduler);
-  const counts = await queue.counts();
+  const bad = (['failed', 'blocked'] as const).some((name) => someTaskNames(workspace.queue(name), 1).length > 0);
   events.emit('daemon_stopped', { reason: options.drain ? 'drained' : 'stopped' });
   ledger.flush();
   ledger.close();
@@ -213,7 +227,7 @@ export async function runDaemon(
   rmSync(socketPath(workspace), { force: true });
   hold.release();
   if (options.single) return scheduler.clean;
-  return !options.drain || (counts.failed === 0 && counts.blocked === 0 && scheduler.leftIsFine);
+  return !options.drain || (!bad && scheduler.leftIsFine);
 }
 
 /** Throws `daemon_running`, or `filesystem` where nothing can be written: what runs without keeping anything keeps no promise. */
@@ -231,11 +245,12 @@ function takeWorkspace(workspace: Workspace, worktrees: string): Hold {
 
 /** A drained daemon says why anything is left. */
 function tellWhoWaits({ queue, events }: Context, scheduler: Scheduler): void {
-  const left = queue.intake.inOrder();
-  for (const { id } of left.slice(0, 5))
+  const { size } = queue.intake;
+  const waits = scheduler.waits(5);
+  for (const { id } of queue.intake.first(5))
     events.emit('warning', {
       task: id,
-      message: `still waits: ${scheduler.waits.get(id)?.reason ?? 'it came too late'}`,
+      message: `still waits: ${waits.get(id)?.reason ?? 'it came too late'}`,
     });
-  if (left.length > 5) events.emit('warning', { message: `${left.length - 5} more tasks still wait` });
+  if (size > 5) events.emit('warning', { message: `${size - 5} more tasks still wait` });
 }

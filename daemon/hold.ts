@@ -21,6 +21,8 @@ export const daemonInfoSchema = z.object({
   faults: z.array(z.object({ what: z.string(), since: z.string(), doing: z.string() })),
   /** Why waiting tasks wait, by id; the first hundred. */
   waiting: z.record(z.string(), z.string()),
+  /** How many tasks lie in queues that are too large to be counted at every question. */
+  counts: z.record(z.string(), z.number()).default({}),
 });
 export type DaemonInfo = z.output<typeof daemonInfoSchema>;
 

@@ -29,6 +29,8 @@ export async function answer(
     case 'dropped':
       ctx.queue.intake.handedOver(request.name);
       return scheduler.nudge();
+    case 'waiting':
+      return ctx.queue.intake.first(request.limit).map(({ id }) => id);
     case 'pause_all':
       return scheduler.holds.pause(request.reason);
     case 'resume_all':

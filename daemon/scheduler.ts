@@ -6,10 +6,11 @@ import { agentNameOf, repoOf } from './attempt/plan.ts';
 import { messageOf } from './errors.ts';
 import { gate } from './gate/gate.ts';
 import { Holds } from './holds.ts';
-import type { Claim, Task } from './queue/port.ts';
+import type { Choice, Claim, Task } from './queue/port.ts';
 import { recover } from './recover.ts';
 import { DEFAULT_ROLE, readRole } from './roles/role.ts';
 import type { Blocked } from './waiting/blocked.ts';
+import { allWait, whyFirst } from './waiting/left.ts';
 import { type Wait, waitReason } from './waiting/wait.ts';
 
 export interface SchedulerOptions {
@@ -38,13 +39,13 @@ const REENTER_MS = 5000;
 
 export class Scheduler {
   readonly jobs = new Map<string, Job>();
-  /** Why waiting tasks wait, of the last round. */
-  readonly waits = new Map<string, Wait>();
   readonly #ctx: Context;
   readonly #options: SchedulerOptions;
   readonly #blocked: Blocked;
   readonly holds: Holds;
   stopping = false;
+  /** The first look at incoming is over, or has taken long enough: what is known may be chosen from. */
+  ready = false;
   /** No task that was taken here came to a bad end. */
   clean = true;
   readonly #broken = new Set<string>();
@@ -54,6 +55,8 @@ export class Scheduler {
   #again = false;
   #timer: NodeJS.Timeout | null = null;
   #wakeAt = 0;
+  /** When a wait that the last round met ends, ms. */
+  #soonest = Number.POSITIVE_INFINITY;
   #onIdle: () => void = () => {};
 
   constructor(ctx: Context, options: SchedulerOptions, blocked: Blocked) {
@@ -101,6 +104,7 @@ export class Scheduler {
 
   async #round(): Promise<void> {
     await this.#blocked.sort();
+    if (this.#blocked.busy) this.#again = true;
     await this.#startGates();
     await this.#claimAll();
     this.#wakeForNext();
@@ -118,16 +122,17 @@ export class Scheduler {
   }
 
   async #claimAll(): Promise<void> {
-    this.waits.clear();
     const { queue, self, settings } = this.#ctx;
-    while (!this.stopping && this.jobs.size < settings.concurrency.total) {
+    this.#soonest = Number.POSITIVE_INFINITY;
+    while (this.ready && !this.stopping && this.jobs.size < settings.concurrency.total) {
       if (this.#options.single && this.#taken > 0) return;
       const claim = await queue.claim({
         owner: self,
         ...(this.#options.worker ? { worker: this.#options.worker } : {}),
+        now: Date.now(),
         accepts: (task) => {
           const wait = this.waitOf(task);
-          if (wait) this.waits.set(task.id, wait);
+          if (typeof wait?.until === 'number') this.#soonest = Math.min(this.#soonest, wait.until);
           return wait?.reason ?? null;
         },
       });
@@ -161,7 +166,7 @@ export class Scheduler {
         if (!ended || ended.queue === 'failed' || ended.queue === 'blocked') this.clean = false;
         if (!ended && !abort.signal.aborted) this.#reenter(task.id);
         this.jobs.delete(task.id);
-        this.#blocked.changed('provisional');
+        this.#blocked.changed('provisional', `${task.id}.md`);
         this.nudge();
       });
     const repo = repoOf(task, this.#ctx.settings, this.#ctx.workspace);
@@ -207,7 +212,7 @@ export class Scheduler {
   }
 
   /** Why a waiting task does not run now, or null. */
-  waitOf(task: Task): Wait | null {
+  readonly waitOf = (task: Choice): Wait | null => {
     const { agents, limits, settings } = this.#ctx;
     if (this.#options.role && (task.spec.role ?? DEFAULT_ROLE) !== this.#options.role)
       return { reason: `this daemon takes only tasks of role ${this.#options.role}`, until: 'never', fine: true };
@@ -224,9 +229,9 @@ export class Scheduler {
       limits: limits.list(),
       provisional: this.#blocked.provisional,
     });
-  }
+  };
 
-  #who(task: Task): { agent: string; role: string } {
+  #who(task: Choice): { agent: string; role: string } {
     const role = task.spec.role ?? DEFAULT_ROLE;
     try {
       const name = agentNameOf(task, readRole(this.#ctx.workspace, role), this.#ctx.settings);
@@ -241,10 +246,16 @@ export class Scheduler {
     return task.spec.complexity === 'minor' && [...this.jobs.values()].some((job) => job.minor && job.repo === repo);
   }
 
+  /** Why the first so many waiting tasks wait, by id; nobody while all slots are taken. */
+  waits(count: number): Map<string, Wait> {
+    if (this.jobs.size >= this.#ctx.settings.concurrency.total) return new Map();
+    return whyFirst(this.#ctx.queue.intake, this.waitOf, count);
+  }
+
   /** Sleeps until the first task whose time is known may run. */
   #wakeForNext(): void {
-    const times = [...this.waits.values()].flatMap(({ until }) => (typeof until === 'number' ? [until] : []));
-    if (times.length) this.#wakeIn(Math.max(20, Math.min(...times) - Date.now()));
+    const next = Math.min(this.#soonest, this.#ctx.queue.intake.wakes ?? Number.POSITIVE_INFINITY);
+    if (next < Number.POSITIVE_INFINITY) this.#wakeIn(Math.max(20, next - Date.now()));
   }
 
   #wakeIn(ms: number): void {
@@ -277,15 +288,12 @@ export class Scheduler {
     if (this.jobs.size > 0 || this.#broken.size > 0 || this.#running || this.#again || this.#blocked.gatesWait)
       return false;
     if (this.#options.single && this.#taken > 0) return true;
-    if (this.#ctx.queue.intake.unsettled > 0) return false;
-    return this.#ctx.queue.intake.inOrder().every(({ id }) => {
-      const wait = this.waits.get(id);
-      return wait?.until === 'never' || wait?.fine;
-    });
+    if (this.#ctx.queue.intake.unsettled > 0 || this.#blocked.busy) return false;
+    return allWait(this.#ctx.queue.intake, this.waitOf, (wait) => wait?.until === 'never' || wait?.fine);
   }
 
   /** Whether all that is left in incoming waits as it should. */
   get leftIsFine(): boolean {
-    return this.#ctx.queue.intake.inOrder().every(({ id }) => this.waits.get(id)?.fine);
+    return allWait(this.#ctx.queue.intake, this.waitOf, (wait) => wait?.fine);
   }
 }

@@ -15,6 +15,7 @@ const requestSchema = z.discriminatedUnion('op', [
   z.object({ op: z.literal('info') }),
   z.object({ op: z.literal('stop'), now: z.boolean().default(false) }),
   z.object({ op: z.literal('dropped'), name: id }),
+  z.object({ op: z.literal('waiting'), limit: z.number().int().positive() }),
   z.object({ op: z.literal('pause_all'), reason: z.string() }),
   z.object({ op: z.literal('resume_all') }),
   z.object({ op: z.literal('open_agent'), agent: id }),

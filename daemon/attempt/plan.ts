@@ -5,7 +5,7 @@ import type { AgentRegistry, Chosen } from '../agents/registry.ts';
 import { type Settings, worktreesDir } from '../config.ts';
 import { TowpathError } from '../errors.ts';
 import type { Workspace } from '../paths.ts';
-import type { Task } from '../queue/port.ts';
+import type { Choice, Task } from '../queue/port.ts';
 import { DEFAULT_ROLE, type Role, readRole, rolePath } from '../roles/role.ts';
 import type { Check, Review } from '../task/terms.ts';
 import { branchOf } from '../worktree/refs.ts';
@@ -31,13 +31,13 @@ export interface Plan {
 }
 
 /** The name of the agent that a task will run on; `auto` when it is to be found. */
-export function agentNameOf(task: Task, role: Role, settings: Settings): string {
+export function agentNameOf(task: Choice, role: Role, settings: Settings): string {
   const project = task.spec.project ? settings.projects[task.spec.project] : undefined;
   return task.spec.agent ?? role.agent ?? project?.agent ?? settings.agent;
 }
 
 /** The repository of a task, absolute. */
-export function repoOf(task: Task, settings: Settings, workspace: Workspace): string {
+export function repoOf(task: Choice, settings: Settings, workspace: Workspace): string {
   const project = task.spec.project ? settings.projects[task.spec.project] : undefined;
   return resolve(workspace.root, task.spec.repo ?? project?.repo ?? settings.repo);
 }

@@ -9,11 +9,11 @@ import { findWorkspace } from '../paths.ts';
 import { FileQueue } from '../queue/files/engine.ts';
 import type { Queue } from '../task/terms.ts';
 import type { Common } from './common.ts';
-import { open } from './open.ts';
+import { askDaemon, open } from './open.ts';
 import { readerFor } from './readers.ts';
 import { doctorFailed, gatherDoctor, renderDoctor } from './view/doctor.ts';
 import { showEvents } from './view/events.ts';
-import { emptyList, gatherList, renderList } from './view/list.ts';
+import { cutShort, emptyList, gatherList, renderList } from './view/list.ts';
 import { showLogs } from './view/logs.ts';
 import { outputTo } from './view/output.ts';
 import { gatherShow, showJson } from './view/show.ts';
@@ -49,11 +49,21 @@ export async function status(_: [], options: Common): Promise<void> {
   else console.log(renderStatus(found, screen(options)()));
 }
 
-export async function list([only]: [Queue | undefined], options: Common): Promise<void> {
-  const tasks = await gatherList(open(options.workspace), only);
-  if (options.json) print(tasks);
-  else if (tasks.length === 0) console.error(emptyList(only));
+/** A table of more rows than this is no table; JSON has all unless a limit is given. */
+const LIST_MAX = 200;
+
+export async function list([only]: [Queue | undefined], options: Common & { limit?: number }): Promise<void> {
+  const opened = reading(options);
+  const limit = options.limit ?? (options.json ? undefined : LIST_MAX);
+  const waiting = (most: number) =>
+    opened.daemon ? (askDaemon(opened, { op: 'waiting', limit: most }) as Promise<string[]>) : Promise.resolve(null);
+  const tasks = await gatherList({ ...opened, waiting }, only, limit);
+  if (options.json) return print(tasks);
+  if (tasks.length === 0) console.error(emptyList(only));
   else console.log(renderList(tasks, screen(options)()));
+  const cut = limit === undefined ? [] : cutShort(opened.workspace, limit, only);
+  if (cut.length > 0)
+    console.error(`only ${limit} of ${cut.map((name) => `${name}/`).join(', ')} are shown: --limit N`);
 }
 
 export async function stats(_: [], options: Common & { since?: string }): Promise<void> {

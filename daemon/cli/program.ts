@@ -76,7 +76,7 @@ export async function main(argv: readonly string[], version: string): Promise<nu
     'list',
     'tasks, of all queues or of one',
     async () => (await import('./look.ts')).list,
-    (c) => c.addArgument(queue),
+    (c) => c.addArgument(queue).addOption(new Option('--limit <n>', 'so many of each queue').argParser(atLeastOne)),
   );
   add('show <id>', 'one task with its attempts, checks and feedback', async () => (await import('./look.ts')).show);
   add('why <id>', 'why a task is not running', async () => (await import('./why.ts')).why);
@@ -163,6 +163,12 @@ function usageError(text: string, write: (text: string) => void): void {
   const message = `${text.replace(/^error: /, '').trim()}: see "towpath help"`;
   const json = process.argv.includes('--json');
   write(json ? `${JSON.stringify({ error: { code: 'bad_usage', message } })}\n` : `towpath: ${message}\n`);
+}
+
+function atLeastOne(text: string): number {
+  const n = whole(text);
+  if (n === 0) throw new TowpathError('bad_usage', '"0" is no limit', 'write 1 or more');
+  return n;
 }
 
 function whole(text: string): number {

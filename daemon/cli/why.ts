@@ -8,6 +8,7 @@ import { pausedBy } from '../holds.ts';
 import { Limits } from '../limits.ts';
 import { readiness } from '../queue/dependencies.ts';
 import { readLock } from '../queue/files/lock.ts';
+import { taskNames } from '../queue/files/read.ts';
 import type { Task } from '../queue/port.ts';
 import { DEFAULT_ROLE, readRole } from '../roles/role.ts';
 import { QUEUES } from '../task/terms.ts';
@@ -43,10 +44,18 @@ async function reasonOf(opened: Opened, task: Task): Promise<string> {
     case 'failed':
       return `${state.outcome === 'refused' ? 'refused: ' : ''}${state.reason ?? 'moved to failed/ by hand'}`;
     case 'blocked':
+      if (state.waits_for === 'dependencies') return dependencyReason(opened, task) ?? state.reason ?? '';
       return state.reason ?? 'moved to blocked/ by hand; "towpath retry" or a move to incoming/ runs it';
     case 'incoming':
       return waitingReason(opened, task);
   }
+}
+
+/** Whom it waits for, and where they lie now. */
+function dependencyReason({ workspace }: Opened, task: Task): string | null {
+  const queueOf = (id: string) => QUEUES.find((queue) => existsSync(`${workspace.queue(queue)}/${id}.md`)) ?? null;
+  const ready = readiness(task.spec, queueOf);
+  return ready.kind === 'ready' ? null : ready.reason;
 }
 
 async function waitingReason(opened: Opened, task: Task): Promise<string> {
@@ -55,9 +64,8 @@ async function waitingReason(opened: Opened, task: Task): Promise<string> {
   const agents = new AgentRegistry(settings, workspace);
   const refusal = vet(task, settings, workspace, agents);
   if (refusal) return `it will be refused: ${refusal}`;
-  const queueOf = (id: string) => QUEUES.find((queue) => existsSync(`${workspace.queue(queue)}/${id}.md`)) ?? null;
-  const ready = readiness(task.spec, queueOf);
-  if (ready.kind !== 'ready') return ready.reason;
+  const dependencies = dependencyReason(opened, task);
+  if (dependencies) return dependencies;
   await agents.findAuto();
   const role = task.spec.role ?? DEFAULT_ROLE;
   const name = agentNameOf(task, readRole(workspace, role), settings);
@@ -84,7 +92,7 @@ async function waitingReason(opened: Opened, task: Task): Promise<string> {
     repo: repoOf(task, settings, workspace),
     auto: agents.auto,
     limits: new Limits(workspace).list(),
-    provisional: (await opened.queue.counts()).provisional,
+    provisional: taskNames(workspace.queue('provisional')).length,
   });
   if (!daemon) return wait ? `${wait.reason}; and no daemon runs` : 'no daemon runs: "towpath start" takes it up';
   return (

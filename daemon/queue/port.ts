@@ -20,6 +20,25 @@ export interface Task {
   created_at: string;
 }
 
+/** What is chosen by: all that is kept of a waiting task until it is claimed and read. */
+export interface Choice {
+  id: string;
+  created_at: string;
+  spec: Pick<
+    TaskSpec,
+    | 'priority'
+    | 'role'
+    | 'agent'
+    | 'project'
+    | 'repo'
+    | 'complexity'
+    | 'not_before'
+    | 'depends_on'
+    | 'on_dependency_failure'
+  >;
+  state: Pick<State, 'not_before' | 'outcome' | 'reason'>;
+}
+
 /** The JSON beside a claimed task: `queues/claimed/<id>.lock.json`. */
 export interface Lock {
   version: 1;
@@ -76,7 +95,9 @@ export interface Submission {
 export interface ClaimOptions {
   owner: Identity;
   worker?: string;
-  accepts: (task: Task) => string | null;
+  accepts: (task: Choice) => string | null;
+  /** With it, ms, tasks that may not start yet are passed over unasked, and what is said of one task holds for all of its kind. */
+  now?: number;
 }
 
 /** A hint that something may have changed in a queue; the truth is what a look shows. */
@@ -98,8 +119,8 @@ export interface QueuePort {
   get(id: string): Promise<Task | null>;
   /** Tasks of one queue, or of all, in the order they would run. */
   list(queue?: Queue): Promise<Task[]>;
-  /** How many tasks lie in each queue. */
-  counts(): Promise<Record<Queue, number>>;
+  /** How many tasks lie in each queue. Of a large one `known` is believed, if it says. */
+  counts(known?: Partial<Record<Queue, number>>): Promise<Record<Queue, number>>;
   watch(onHint: (hint: QueueHint) => void): Promise<() => Promise<void>>;
 }
 

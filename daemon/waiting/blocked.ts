@@ -5,37 +5,57 @@ import type { Context } from '../attempt/context.ts';
 import { readWork } from '../attempt/work.ts';
 import { now } from '../clock.ts';
 import { findCycle, readiness } from '../queue/dependencies.ts';
-import { taskNames } from '../queue/files/read.ts';
-import type { Task } from '../queue/port.ts';
-import { QUEUES, type Queue, type TaskSpec } from '../task/terms.ts';
+import { isTaskName, stemOf } from '../queue/files/read.ts';
+import type { Choice, Task } from '../queue/port.ts';
+import { QUEUES, type Queue } from '../task/terms.ts';
+import { Dependents } from './dependents.ts';
 
-type Wants = Pick<TaskSpec, 'depends_on' | 'on_dependency_failure'>;
+/** How long one sorting may take; what is left is for the next round, ms. */
+const SLICE_MS = 40;
+/** All are judged anew after so many times what it took, and after this long at least, ms. */
+const ALL_SHARE = 500;
+const ALL_MS = 25_000;
+/** Where a dependency lies is kept in the reason of those who wait for it, unless they are more. */
+const TOLD = 20;
 
 export class Blocked {
   readonly #ctx: Context;
-  /** Tasks in blocked/ that wait for dependencies. */
-  readonly #waiting = new Map<string, Wants & { reason: string }>();
-  /** Tasks that came into incoming and were not looked at for dependencies yet. */
+  readonly #dependents: Dependents;
+  /** Names in blocked/ to look at, tasks there to judge, and tasks that came into incoming with dependencies. */
+  readonly #looks = new Set<string>();
+  readonly #due = new Set<string>();
   readonly #fresh = new Set<string>();
-  #stale = true;
-  #unread = true;
+  #all = { ended: 0, took: 0, under: true };
   #recount = true;
   #provisional: Task[] = [];
 
   constructor(ctx: Context) {
     this.#ctx = ctx;
+    this.#dependents = new Dependents(ctx.workspace.queue('blocked'));
+    this.#lookAtAll();
   }
 
-  /** A task came into incoming. */
-  arrived(id: string): void {
-    this.#fresh.add(id);
+  /** A task came into incoming. One with dependencies is kept there until they are judged. */
+  arrived({ id, spec }: Choice): void {
+    if (spec.depends_on.length > 0) this.#fresh.add(id);
+    this.#touched(id);
   }
 
-  /** Something was done, failed or moved: who waits is judged anew. */
-  changed(queue?: Queue): void {
-    this.#stale = true;
-    if (queue === undefined || queue === 'blocked') this.#unread = true;
+  /** A file was put into a queue or taken out of it; without a name nobody knows which. */
+  changed(queue: Queue, name?: string): void {
+    if (queue === 'provisional') this.#recount = true;
+    if (name === undefined) this.#lookAtAll();
+    else if (isTaskName(name)) {
+      if (queue === 'blocked') this.#looks.add(name);
+      this.#touched(stemOf(name));
+    }
+  }
+
+  /** For what no hint told: all are judged anew, the less often the longer it takes. */
+  refresh(): void {
     this.#recount = true;
+    const { ended, took, under } = this.#all;
+    if (!under && Date.now() - ended >= Math.max(ALL_MS, took * ALL_SHARE)) this.#lookAtAll();
   }
 
   /** Results that wait for a gate or a person. */
@@ -46,6 +66,11 @@ export class Blocked {
   /** Some gate hook asked for patience, and will be asked again. */
   get gatesWait(): boolean {
     return this.#provisional.some(({ state }) => state.waits_for !== 'review' && state.not_before !== undefined);
+  }
+
+  /** Somebody is still to be judged. */
+  get busy(): boolean {
+    return this.#looks.size + this.#due.size + this.#fresh.size > 0;
   }
 
   /** Results whose gate has not run yet. */
@@ -59,35 +84,43 @@ export class Blocked {
     );
   }
 
-  /** One pass over all that may have changed. */
+  /** Goes through what may have changed, for a while; `busy` tells whether something is left. */
   async sort(): Promise<void> {
-    if (this.#unread) await this.#readBlocked();
     if (this.#recount) await this.#readProvisional();
-    for (const id of this.#fresh) await this.#judgeFresh(id);
-    this.#fresh.clear();
-    if (!this.#stale) return;
-    this.#stale = false;
-    for (const [id, wants] of this.#waiting) await this.#judgeWaiting(id, wants);
+    const began = performance.now();
+    const inTime = () => performance.now() - began < SLICE_MS;
+    for (const name of taken(this.#looks, inTime)) {
+      const id = this.#dependents.look(name);
+      if (id) this.#due.add(id);
+    }
+    for (const id of taken(this.#due, inTime)) await this.#judgeWaiting(id);
+    for (const id of taken(this.#fresh, inTime)) await this.#judgeFresh(id);
+    if (!this.#all.under) return;
+    this.#all.took += performance.now() - began;
+    this.#all.ended = Date.now();
+    this.#all.under = this.busy;
   }
 
-  async #readBlocked(): Promise<void> {
-    this.#unread = false;
-    this.#waiting.clear();
-    for (const task of await this.#ctx.queue.list('blocked'))
-      if (task.state.waits_for === 'dependencies')
-        this.#waiting.set(task.id, { ...task.spec, reason: task.state.reason ?? '' });
+  #lookAtAll(): void {
+    this.#recount = true;
+    this.#all = { ended: 0, took: 0, under: true };
+    for (const name of this.#dependents.names()) this.#looks.add(name);
+    for (const id of this.#dependents.ids()) this.#due.add(id);
+  }
+
+  #touched(id: string): void {
+    for (const waiting of this.#dependents.on(id)) this.#due.add(waiting);
   }
 
   async #readProvisional(): Promise<void> {
     this.#recount = false;
-    this.#provisional = taskNames(this.#ctx.workspace.queue('provisional')).length
-      ? await this.#ctx.queue.list('provisional')
-      : [];
+    this.#provisional = await this.#ctx.queue.list('provisional');
   }
 
   async #judgeFresh(id: string): Promise<void> {
-    const task = this.#ctx.queue.intake.byId(id);
-    if (!task || task.spec.depends_on.length === 0) return;
+    const { intake } = this.#ctx.queue;
+    const task = intake.byId(id);
+    if (!task) return;
     const cycle = findCycle(id, (at) => this.#dependsOn(at));
     if (cycle) {
       const reason = `depends_on goes in a circle: ${cycle.join(' → ')}`;
@@ -96,23 +129,28 @@ export class Blocked {
       return;
     }
     const ready = readiness(task.spec, (dep) => this.#queueOf(dep));
-    if (ready.kind === 'ready') return;
+    if (ready.kind === 'ready') return intake.release(id);
     if (ready.kind === 'cancel') return this.#cancel(id, ready.reason);
     await this.#move(id, 'blocked', { reason: ready.reason, waits_for: 'dependencies' });
-    this.#waiting.set(id, { ...task.spec, reason: ready.reason });
+    this.#dependents.add(id, { ...task.spec, reason: ready.reason });
   }
 
-  async #judgeWaiting(id: string, wants: Wants & { reason: string }): Promise<void> {
+  async #judgeWaiting(id: string): Promise<void> {
+    const wants = this.#dependents.get(id);
+    if (!wants) return;
     const ready = readiness(wants, (dep) => this.#queueOf(dep));
     if (ready.kind === 'ready') {
-      this.#waiting.delete(id);
+      this.#dependents.remove(id);
       return this.#move(id, 'incoming', { reason: undefined, waits_for: undefined });
     }
     if (ready.kind === 'cancel') {
-      this.#waiting.delete(id);
+      this.#dependents.remove(id);
       return this.#cancel(id, ready.reason);
     }
     if (ready.reason === wants.reason) return;
+    // Each change of a reason is a write: where thousands wait for one task, only for whom they wait is kept true.
+    const many = wants.depends_on.some((dep) => this.#dependents.on(dep).size > TOLD);
+    if (many && withoutPlaces(ready.reason) === withoutPlaces(wants.reason)) return;
     wants.reason = ready.reason;
     await this.#ctx.queue.move(id, 'blocked', { to: 'blocked', state: { reason: ready.reason } });
   }
@@ -133,11 +171,11 @@ export class Blocked {
       outcome: moved.state.outcome,
       reason: moved.state.reason,
     });
-    if (to === 'failed') this.#stale = true;
+    this.#touched(id);
   }
 
   #dependsOn(id: string): readonly string[] {
-    return this.#ctx.queue.intake.byId(id)?.spec.depends_on ?? this.#waiting.get(id)?.depends_on ?? [];
+    return this.#ctx.queue.intake.byId(id)?.spec.depends_on ?? this.#dependents.get(id)?.depends_on ?? [];
   }
 
   #queueOf(id: string): Queue | null {
@@ -145,3 +183,22 @@ export class Blocked {
     return found ?? (this.#ctx.queue.intake.byId(id) ? 'incoming' : null);
   }
 }
+
+/** Members are taken out one by one while there is time; one that is added meanwhile has its turn too. */
+function* taken(set: Set<string>, inTime: () => boolean): Generator<string> {
+  for (const one of set) {
+    if (!inTime()) return;
+    set.delete(one);
+    let over = false;
+    try {
+      yield one;
+      over = true;
+    } finally {
+      // What broke off is tried again.
+      if (!over) set.add(one);
+    }
+  }
+}
+
+/** `waits for a (claimed), b (incoming)` without where they lie. */
+const withoutPlaces = (reason: string): string => reason.replace(/ \([a-z ]+\)/g, '');

@@ -5,7 +5,7 @@ import type { Context } from '../attempt/context.ts';
 import { now } from '../clock.ts';
 import { messageOf } from '../errors.ts';
 import { land } from '../gate/accept.ts';
-import { isTaskName, readTask, statOf, stemOf, taskNames } from '../queue/files/read.ts';
+import { isTaskName, readTask, someTaskNames, statOf, stemOf } from '../queue/files/read.ts';
 import { handMove } from '../task/states.ts';
 import type { Queue } from '../task/terms.ts';
 
@@ -53,19 +53,20 @@ export async function noticeHandMoves(ctx: Context, runner: Runner, queue: Queue
   }
 }
 
-/** Beyond this many files in done/, what was moved there while no daemon ran is found only when it is asked for. */
+/** Beyond this many files in a queue, what was moved there while no daemon ran is found only when it is asked for. */
 const SWEEP_MAX = 20_000;
 
 /** Carries out what a person moved while no daemon ran; `since` is when the last one was alive, ms. */
 export async function sweepHandMoves(ctx: Context, runner: Runner, since: number): Promise<void> {
+  // The margin covers clocks that are read coarsely.
+  const later = (ms: bigint | undefined) => ms !== undefined && Number(ms) > since - 1000;
   for (const queue of ['failed', 'blocked', 'done'] as const) {
     const dir = ctx.workspace.queue(queue);
-    const names = taskNames(dir);
+    if (!later(statOf(dir)?.mtimeMs)) continue;
+    const names = someTaskNames(dir, SWEEP_MAX + 1);
     if (names.length > SWEEP_MAX) continue;
-    for (const name of names) {
-      const stat = statOf(join(dir, name));
-      // A rename changes ctime; the margin covers clocks that are read coarsely.
-      if (stat && Number(stat.ctimeMs) > since - 1000) await noticeHandMoves(ctx, runner, queue, name);
-    }
+    // A rename changes ctime.
+    for (const name of names)
+      if (later(statOf(join(dir, name))?.ctimeMs)) await noticeHandMoves(ctx, runner, queue, name);
   }
 }

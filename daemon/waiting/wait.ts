@@ -1,8 +1,9 @@
 // Why a waiting task does not run now, in the words that `why` prints. Pure.
-import { epochMs, parseDuration } from '../clock.ts';
+import { epochMs } from '../clock.ts';
 import type { Settings } from '../config.ts';
 import type { Limit } from '../limits.ts';
-import type { Task } from '../queue/port.ts';
+import { startOf } from '../queue/kind.ts';
+import type { Choice } from '../queue/port.ts';
 
 /** `until`: a time in ms, `slot` (something that runs must end first), or `never` (a person or the world must act). */
 export interface Wait {
@@ -27,7 +28,7 @@ export interface Scene {
 }
 
 /** The first thing in a task's way, or null when it may run. */
-export function waitReason(task: Task, scene: Scene, now = Date.now()): Wait | null {
+export function waitReason(task: Choice, scene: Scene, now = Date.now()): Wait | null {
   const { settings, jobs, agent, role, repo } = scene;
   if (scene.hold) return { reason: scene.hold, until: 'never' };
   const after = startOf(task);
@@ -68,13 +69,4 @@ export function waitReason(task: Task, scene: Scene, now = Date.now()): Wait | n
     full(`role ${role}`, roles[role], jobs.filter((job) => job.role === role).length) ??
     full(`repo ${repo}`, perRepo, jobs.filter((job) => job.repo === repo).length)
   );
-}
-
-/** From when a task may start, ms; 0 when at once. */
-function startOf(task: Task): number {
-  const own = task.spec.not_before;
-  const delay = own === undefined ? undefined : parseDuration(own);
-  const wanted = own === undefined ? 0 : delay === undefined ? epochMs(own) : epochMs(task.created_at) + delay;
-  const backoff = task.state.not_before ? epochMs(task.state.not_before) : 0;
-  return Math.max(wanted || 0, backoff || 0);
 }

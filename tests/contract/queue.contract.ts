@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { TowpathError } from '../../daemon/errors.ts';
 import { type Identity, self } from '../../daemon/process/identity.ts';
-import type { Claim, QueueHint, QueuePort, Task } from '../../daemon/queue/port.ts';
+import type { Choice, Claim, QueueHint, QueuePort, Task } from '../../daemon/queue/port.ts';
 import type { Queue } from '../../daemon/task/terms.ts';
 import { until } from '../helpers/workspace.ts';
 
@@ -56,7 +56,7 @@ export function queueContract(name: string, make: () => Promise<QueueBench>): vo
       return made;
     }
     async function claim(id?: string): Promise<Claim> {
-      const accepts = (task: Task) => (id === undefined || task.id === id ? null : 'another is wanted');
+      const accepts = (task: Choice) => (id === undefined || task.id === id ? null : 'another is wanted');
       const claimed = await queue.claim({ owner, accepts });
       if (!claimed) throw new Error(`nothing to claim (${id ?? 'any'})`);
       return claimed;
@@ -134,7 +134,7 @@ export function queueContract(name: string, make: () => Promise<QueueBench>): vo
       it('passes over what accepts() does not let through, and asks again the next time', async () => {
         await submit({ first: text('priority: P0\n'), second: text() });
         const asked: string[] = [];
-        const accepts = (task: Task) => {
+        const accepts = (task: Choice) => {
           asked.push(task.id);
           return task.id === 'first' ? 'it waits' : null;
         };

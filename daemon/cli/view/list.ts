@@ -1,9 +1,12 @@
 // towpath list: tasks as a table, or as the JSON that every other interface shows.
 
+import type { Ledger } from '../../ledger/ledger.ts';
 import type { Workspace } from '../../paths.ts';
 import { readLock } from '../../queue/files/lock.ts';
-import { type QueuePort, toJson } from '../../queue/port.ts';
+import { someTaskNames } from '../../queue/files/read.ts';
+import { type QueuePort, type Task, toJson } from '../../queue/port.ts';
 import { QUEUES, type Queue, type TaskJson } from '../../task/terms.ts';
+import { newest } from './newest.ts';
 import { fillScreen, outcomeTone, paintOf, queueTone, type Screen } from './style.ts';
 import { table } from './table.ts';
 import { age } from './words.ts';
@@ -11,17 +14,42 @@ import { age } from './words.ts';
 export interface ListSources {
   workspace: Workspace;
   queue: QueuePort;
+  ledger: Pick<Ledger, 'latest'>;
+  /** The ids of the first so many that wait, by who keeps them in order; null when nobody does. */
+  waiting?: (limit: number) => Promise<string[] | null>;
 }
 
-/** The tasks of one queue, or of all in the order of the queues. A claimed one carries what its lock tells. */
-export async function gatherList({ workspace, queue }: ListSources, only?: Queue): Promise<TaskJson[]> {
-  const tasks = await queue.list(only);
+/** The tasks of one queue, or of all in the order of the queues; with `limit` so many of each. A claimed one carries what its lock tells. */
+export async function gatherList(sources: ListSources, only?: Queue, limit?: number): Promise<TaskJson[]> {
+  const { workspace, queue } = sources;
+  const tasks: Task[] = [];
+  for (const name of only ? [only] : QUEUES)
+    tasks.push(...(limit === undefined ? await queue.list(name) : await some(sources, name, limit)));
   return tasks
     .map((task) => {
       const lock = task.queue === 'claimed' ? readLock(workspace.lock(task.id)) : null;
       return toJson(task, lock === 'unreadable' ? null : lock);
     })
     .sort((a, b) => QUEUES.indexOf(a.queue) - QUEUES.indexOf(b.queue));
+}
+
+/** The queues of which a limit leaves something out. */
+export const cutShort = (workspace: Workspace, limit: number, only?: Queue): Queue[] =>
+  (only ? [only] : QUEUES).filter((name) => someTaskNames(workspace.queue(name), limit + 1).length > limit);
+
+/** Those that run first, or that came last. */
+async function some(sources: ListSources, name: Queue, limit: number): Promise<Task[]> {
+  const { workspace, queue, waiting } = sources;
+  if (name !== 'incoming') return newest(sources, name, limit);
+  const many = cutShort(workspace, limit, name).length > 0;
+  const ids = many ? await waiting?.(limit) : null;
+  if (!ids) return (await queue.list(name)).slice(0, limit);
+  const found: Task[] = [];
+  for (const id of ids) {
+    const task = await queue.get(id);
+    if (task?.queue === name) found.push(task);
+  }
+  return found;
 }
 
 export function renderList(tasks: readonly TaskJson[], on: Partial<Screen> = {}): string {

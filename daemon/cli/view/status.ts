@@ -12,6 +12,7 @@ import { readLock } from '../../queue/files/lock.ts';
 import type { Phase, QueuePort, Task } from '../../queue/port.ts';
 import type { Queue } from '../../task/terms.ts';
 import { type Need, needOf } from './needs.ts';
+import { newest } from './newest.ts';
 import { lastOf } from './runs.ts';
 import { startOfToday } from './words.ts';
 
@@ -56,15 +57,15 @@ export interface StatusSources {
 
 /** Without a daemon every waiting task waits for one; so many are named. */
 const WAITING_MAX = 100;
-/** Reading more files than this only to name them would make `status` slow. */
-const READ_MAX = 2000;
+/** So many of each queue are read; reading more only to name them would make `status` slow. */
+const READ_MAX = 200;
 
 export async function gatherStatus(sources: StatusSources): Promise<Status> {
   const { workspace, queue, ledger, now = Date.now() } = sources;
   const daemon = await (sources.info ?? (() => liveInfo(workspace)))();
-  const counts = await queue.counts();
-  const list = (name: Queue): Promise<Task[]> => (counts[name] > 0 ? queue.list(name) : Promise.resolve([]));
-  const claimed = await list('claimed');
+  const counts = await queue.counts(daemon?.counts);
+  const list = (name: Queue): Promise<Task[]> => newest(sources, name, READ_MAX);
+  const claimed = await queue.list('claimed');
   const stuck = [...(await list('blocked')), ...(await list('provisional')), ...(await list('failed'))];
   const today = startOfToday(now);
   return {

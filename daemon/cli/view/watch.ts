@@ -1,7 +1,7 @@
 // towpath watch: the status as a live board that fills the terminal; without one, the status each time that it changes.
 import type { ReadStream, WriteStream } from 'node:tty';
 import { messageOf } from '../../errors.ts';
-import { taskNames } from '../../queue/files/read.ts';
+import { someTaskNames, stemOf } from '../../queue/files/read.ts';
 import type { Queue } from '../../task/terms.ts';
 import { QUEUES } from '../../task/terms.ts';
 import { outputTo, pause } from './output.ts';
@@ -27,9 +27,7 @@ export async function gatherBoard(sources: StatusSources): Promise<Board> {
 
 /** File names only: reading a thousand tasks each second would not be quiet. */
 const names = ({ workspace }: StatusSources, queue: Queue): string[] =>
-  taskNames(workspace.queue(queue))
-    .slice(0, IDS_MAX)
-    .map((name) => name.slice(0, -3));
+  someTaskNames(workspace.queue(queue), IDS_MAX).map(stemOf);
 
 export interface WatchOptions {
   gather: () => Promise<Board>;

@@ -1,13 +1,13 @@
 // The queue as folders: the folder is the state, a rename the transition, and ENOENT a lost race.
-import { existsSync, readdirSync, renameSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { now } from '../../clock.ts';
 import { errno, TowpathError } from '../../errors.ts';
 import type { Workspace } from '../../paths.ts';
-import { parseTask, withState } from '../../task/file.ts';
-import { idProblem } from '../../task/schema.ts';
-import { QUEUES, type Queue, type State } from '../../task/terms.ts';
+import { withState } from '../../task/file.ts';
+import type { Queue, State } from '../../task/terms.ts';
 import type {
+  Choice,
   Claim,
   ClaimOptions,
   Leftover,
@@ -18,14 +18,17 @@ import type {
   Submission,
   Task,
 } from '../port.ts';
-import { admission } from './admit.ts';
-import { Durable, freeName, freePath } from './durable.ts';
-import { Intake, type Waiting } from './intake.ts';
+import { Door } from './admit.ts';
+import { Durable, freePath } from './durable.ts';
+import { Intake } from './intake.ts';
 import { newLock, publishLock, readLock, removeLock, renewLock, rewriteLock } from './lock.ts';
 import { Lookup } from './lookup.ts';
 import { Mover } from './mover.ts';
-import { isTaskName, readRegular, readTask, stemOf, taskNames } from './read.ts';
+import { isTaskName, readRegular, readTask, statOf, stemOf, taskNames } from './read.ts';
 import { fileOf, Records } from './records.ts';
+import { Snapshot } from './snapshot.ts';
+import { submitFile } from './submit.ts';
+import { sameChoice, signOf, type Waiting, waitingOf } from './waiting.ts';
 import { watchQueues } from './watcher.ts';
 
 /** `refuse` is told of each file that was moved to failed/ unread by any agent. */
@@ -34,6 +37,10 @@ export interface FileQueueOptions {
   onRefused?: (task: Task) => void;
   /** A reason of the workspace's own to refuse a task (no such role …), or null. */
   vet?: (task: Task) => string | null;
+  /** Told of each task that waits from now on. */
+  onWaiting?: (task: Choice) => void;
+  /** The version that reads: what it read of waiting files is kept for the next start. */
+  version?: string;
 }
 
 export class FileQueue implements QueuePort {
@@ -46,6 +53,7 @@ export class FileQueue implements QueuePort {
   readonly #options: FileQueueOptions;
   /** Names in incoming whose lock was there when they were to be claimed. */
   readonly #held = new Set<string>();
+  readonly #door: Door;
 
   constructor(workspace: Workspace, options: FileQueueOptions) {
     this.#workspace = workspace;
@@ -53,35 +61,22 @@ export class FileQueue implements QueuePort {
     this.#disk = new Durable(options.durability, workspace.queue('claimed'));
     this.#records = new Records(workspace);
     this.#mover = new Mover(workspace, this.#disk, this.#records);
-    this.intake = new Intake(workspace.queue('incoming'), (task, name) => this.#admit(task, name));
+    this.#door = new Door(workspace, this.#records, {
+      vet: options.vet ?? (() => null),
+      waiting: (id) => this.intake.byId(id)?.name,
+      refuse: (task, name, reason) => this.#refuse(task, name, reason),
+    });
+    this.intake = new Intake(workspace.queue('incoming'), {
+      admit: (task, name) => this.#door.admit(task, name),
+      still: (waiting) => this.#door.stillOpen(waiting),
+      onWaiting: options.onWaiting,
+      ...(options.version ? { snapshot: new Snapshot(join(workspace.state, 'waiting'), options.version) } : {}),
+    });
     this.#lookup = new Lookup(workspace, this.intake, this.#records);
   }
 
-  async submit({ content, name }: Submission): Promise<string> {
-    const bytes = typeof content === 'string' ? Buffer.from(content) : content;
-    const parsed = parseTask(bytes);
-    if (parsed.refusal) throw new TowpathError('task_refused', `${name}: ${parsed.refusal}`);
-    const stem = stemOf(name);
-    const problem = parsed.spec.id ? null : idProblem(stem);
-    if (problem)
-      throw new TowpathError('task_refused', `${name}: id: ${JSON.stringify(stem)} is not allowed: ${problem}`);
-    const holder = parsed.spec.id ? await this.get(parsed.spec.id) : null;
-    if (holder)
-      throw new TowpathError('task_refused', `${name}: id: "${holder.id}" is taken by a task in ${holder.queue}/`);
-    for (;;) {
-      const free = freeName(
-        name,
-        (candidate) =>
-          QUEUES.some((queue) => existsSync(join(this.#workspace.queue(queue), candidate))) ||
-          (!parsed.spec.id && this.intake.byId(stemOf(candidate)) !== undefined),
-      );
-      const path = join(this.#workspace.queue('incoming'), free);
-      if (!existsSync(dirname(path)))
-        throw new TowpathError('filesystem', `${dirname(path)} is gone`, 'put it back, or run "towpath init"');
-      if (!this.#disk.create(path, bytes)) continue;
-      this.#disk.sync(dirname(path));
-      return parsed.spec.id ?? stemOf(free);
-    }
+  submit(submission: Submission): Promise<string> {
+    return submitFile(this.#workspace, this.#disk, this, submission);
   }
 
   async claim(options: ClaimOptions): Promise<Claim | null> {
@@ -91,25 +86,30 @@ export class FileQueue implements QueuePort {
     return this.#claimBest(options);
   }
 
-  #claimBest({ owner, worker, accepts }: ClaimOptions): Claim | null {
-    for (const waiting of this.intake.inOrder()) {
-      if (accepts({ ...waiting, body: '' }) !== null) continue;
-      const claim = this.#take(waiting, owner, worker);
-      return claim ?? this.#claimBest({ owner, ...(worker ? { worker } : {}), accepts });
+  #claimBest({ owner, worker, accepts, now: at }: ClaimOptions): Claim | null {
+    // One that turns out to be gone, held or another is out of the order then: the rest is asked anew.
+    for (let chosen: Waiting | undefined; ; ) {
+      const order = at === undefined ? this.intake.inOrder() : this.intake.heads(at);
+      chosen = order.find((waiting) => accepts(waiting) === null);
+      if (!chosen) return null;
+      const claim = this.#take(chosen, owner, worker);
+      if (claim) return claim;
     }
-    return null;
   }
 
   #take(waiting: Waiting, owner: Lock['owner'], worker?: string): Claim | null {
-    const from = join(this.#workspace.queue('incoming'), waiting.name);
-    // The file is read anew: what runs is what lies there now.
-    const task = readTask(dirname(from), waiting.name, 'incoming');
-    if (!task || task.id !== (task.spec.id ?? stemOf(waiting.name)) || task.refusal) {
-      this.intake.forget(waiting.name);
-      this.intake.look(waiting.name);
+    const { name } = waiting;
+    const from = join(this.#workspace.queue('incoming'), name);
+    // The file is read anew, and judged anew: what runs is what lies there now.
+    const stat = statOf(from);
+    const read = stat && readTask(dirname(from), name, 'incoming', stat);
+    const task = read && this.#door.admit(read, name, true);
+    if (!task || task.path !== from || !sameChoice(waitingOf(task, name, signOf(stat)), waiting)) {
+      this.intake.forget(name);
+      if (task) this.intake.look(basename(task.path));
       return null;
     }
-    const state = this.#records.trusted(task);
+    const { state } = task;
     const unsettled = this.#records.unsettled(task.id);
     const fresh = state.epoch === undefined && unsettled.file !== fileOf(from);
     const path = this.#workspace.lock(task.id);
@@ -133,7 +133,7 @@ export class FileQueue implements QueuePort {
       this.#disk.move(from, to);
       // Whoever dropped it may not have synced what they wrote.
       this.#disk.sync(to);
-      if (state !== task.state) this.#writeDown(to, state);
+      if (state !== read.state) this.#writeDown(to, state);
       this.#records.remember(lock);
     } catch (thrown) {
       // What was moved keeps its lock: the next look at what is claimed goes on with it.
@@ -190,24 +190,11 @@ export class FileQueue implements QueuePort {
     return task;
   }
 
-  #admit(task: Task, name: string): Task | null {
-    const admitted = { ...task, state: this.#records.trusted(task) };
-    const waiting = (id: string) => this.intake.byId(id)?.name;
-    const found = admission(admitted, name, this.#workspace, waiting, (one) => this.#options.vet?.(one) ?? null);
-    if (found.kind === 'refuse') return this.#refuse(admitted, name, found.reason);
-    if (found.kind === 'as_it_is') return admitted;
-    const path = join(dirname(task.path), found.name);
-    renameSync(task.path, path);
-    const renamed = readTask(dirname(path), found.name, 'incoming');
-    return renamed && this.#admit(renamed, found.name);
-  }
-
-  #refuse(task: Task, name: string, reason: string): null {
+  #refuse(task: Task, name: string, reason: string): void {
     const target = freePath(join(this.#workspace.queue('failed'), name));
     this.#mover.moveThenEdit(task.path, target, 'failed', { outcome: 'refused', reason, finished_at: now() });
     const refused = readTask(dirname(target), basename(target), 'failed');
     if (refused) this.#options.onRefused?.({ ...refused, state: { ...refused.state, reason } });
-    return null;
   }
 
   async recover(): Promise<Leftover[]> {
@@ -251,8 +238,8 @@ export class FileQueue implements QueuePort {
     return Promise.resolve(this.#lookup.list(queue));
   }
 
-  counts(): Promise<Record<Queue, number>> {
-    return Promise.resolve(this.#lookup.counts());
+  counts(known: Partial<Record<Queue, number>> = {}): Promise<Record<Queue, number>> {
+    return Promise.resolve(this.#lookup.counts(known));
   }
 
   watch(onHint: (hint: QueueHint) => void): Promise<() => Promise<void>> {

@@ -1,9 +1,11 @@
 // Finds tasks without changing anything: one by its id, those of a queue in running order, how many there are.
+import { join } from 'node:path';
 import type { Workspace } from '../../paths.ts';
 import { QUEUES, type Queue } from '../../task/terms.ts';
 import type { Task } from '../port.ts';
+import { LARGE } from './count.ts';
 import type { Intake } from './intake.ts';
-import { readTask, taskNames } from './read.ts';
+import { readRegular, readTask, someTaskNames, taskNames } from './read.ts';
 import type { Records } from './records.ts';
 
 export class Lookup {
@@ -30,8 +32,9 @@ export class Lookup {
     const known = this.#intake.byId(id);
     const there = known && readTask(dir, known.name, 'incoming');
     if (there) return this.#shown(there);
+    if (this.#intake.knows) return null;
     for (const name of taskNames(dir)) {
-      const task = readTask(dir, name, 'incoming');
+      const task = mayHold(join(dir, name), id) ? readTask(dir, name, 'incoming') : null;
       if (task?.id === id) return this.#shown(task);
     }
     return null;
@@ -47,12 +50,27 @@ export class Lookup {
     return tasks.map((task) => this.#shown(task)).sort((a, b) => (rank(a) < rank(b) ? -1 : 1));
   }
 
-  counts(): Record<Queue, number> {
-    const counted = QUEUES.map((queue) => [queue, taskNames(this.#workspace.queue(queue)).length]);
-    return Object.fromEntries(counted) as Record<Queue, number>;
+  counts(known: Partial<Record<Queue, number>>): Record<Queue, number> {
+    const count = (queue: Queue) => {
+      const dir = this.#workspace.queue(queue);
+      const said = known[queue];
+      const some = said === undefined ? LARGE : someTaskNames(dir, LARGE).length;
+      return some < LARGE ? some : (said ?? taskNames(dir).length);
+    };
+    return Object.fromEntries(QUEUES.map((queue) => [queue, count(queue)])) as Record<Queue, number>;
   }
 
   #shown(task: Task): Task {
     return { ...task, state: this.#records.trusted(task) };
+  }
+}
+
+/** Whether a file's own front matter may name an id: it holds the letters, or escapes that may stand for them. */
+function mayHold(path: string, id: string): boolean {
+  try {
+    const bytes = readRegular(path);
+    return bytes.includes('id') && (bytes.includes(id) || bytes.includes('\\'));
+  } catch {
+    return false;
   }
 }

@@ -1,5 +1,14 @@
 // Reads the task files of one queue folder into tasks.
-import { type BigIntStats, closeSync, constants, lstatSync, openSync, readdirSync, readFileSync } from 'node:fs';
+import {
+  type BigIntStats,
+  closeSync,
+  constants,
+  lstatSync,
+  opendirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { errno } from '../../errors.ts';
 import { MAX_BYTES, type ParsedFile, parseTask, titleOf } from '../../task/file.ts';
@@ -18,6 +27,25 @@ export function taskNames(dir: string): string[] {
     if (errno(thrown) === 'ENOENT' || errno(thrown) === 'ENOTDIR') return [];
     throw thrown;
   }
+}
+
+/** Up to so many names, without reading the rest of a folder that may hold a million. */
+export function someTaskNames(dir: string, most: number): string[] {
+  const names: string[] = [];
+  let folder: ReturnType<typeof opendirSync>;
+  try {
+    folder = opendirSync(dir, { bufferSize: Math.min(most + 8, 4096) });
+  } catch (thrown) {
+    if (errno(thrown) === 'ENOENT' || errno(thrown) === 'ENOTDIR') return [];
+    throw thrown;
+  }
+  try {
+    for (let entry = folder.readSync(); entry && names.length < most; entry = folder.readSync())
+      if (isTaskName(entry.name)) names.push(entry.name);
+  } finally {
+    folder.closeSync();
+  }
+  return names;
 }
 
 export function statOf(path: string): BigIntStats | null {
@@ -70,7 +98,7 @@ function readParsed(path: string, stat: BigIntStats): ParsedFile {
 }
 
 /** Reads without following a link that took the file's place after the look, and without waiting on a pipe. */
-export function readRegular(path: string): Uint8Array {
+export function readRegular(path: string): Buffer {
   const fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   try {
     return readFileSync(fd);

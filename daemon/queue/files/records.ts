@@ -16,9 +16,9 @@ export class Records {
 
   /** The state to believe. In incoming it counts only where Towpath has claimed the task before: a dropped file must not bring its own. */
   trusted(task: Task): State {
-    if (task.queue !== 'incoming') return task.state;
+    if (task.queue !== 'incoming' || Object.keys(task.state).length === 0) return task.state;
     if (existsSync(this.#workspace.runs(task.id))) return movedIn(task.state);
-    return Object.keys(task.state).length === 0 ? task.state : {};
+    return {};
   }
 
   /** The state of a claimed task. A claim that was cut off before it wrote down what state to believe does so now. */
