@@ -1,5 +1,6 @@
 // npm run bench [-- NAME…]: measures a real daemon against a floor of the same run and prints one table.
 import { availableParallelism, loadavg } from 'node:os';
+import { depth } from './depth.ts';
 import { drop } from './drop.ts';
 import { idle } from './idle.ts';
 import { rate } from './rate.ts';
@@ -8,7 +9,7 @@ import { type Row, table } from './table.ts';
 import { removeAll } from './workspace.ts';
 import { worktrees } from './worktrees.ts';
 
-const PARTS: Record<string, () => Promise<Row[]>> = { drop, rate, idle, share, worktrees };
+const PARTS: Record<string, () => Promise<Row[]>> = { drop, rate, idle, share, worktrees, depth };
 
 const names = process.argv.slice(2);
 const unknown = names.filter((name) => !Object.hasOwn(PARTS, name));
@@ -27,11 +28,11 @@ try {
     console.error(`${name} …`);
     rows.push(...(await part()));
   }
+  const load = loadavg()[0]!.toFixed(1);
+  console.log(table(rows));
+  console.log(
+    `\nNode ${process.versions.node}, ${availableParallelism()} cores, load ${load}; a busy machine blurs all of it.`,
+  );
 } finally {
   removeAll();
 }
-console.log(table(rows));
-const load = loadavg()[0]!.toFixed(1);
-console.log(
-  `\nNode ${process.versions.node}, ${availableParallelism()} cores, load ${load}; a busy machine blurs all of it.`,
-);

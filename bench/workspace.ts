@@ -15,7 +15,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { until, wallMs } from './measure.ts';
 
-const BIN = fileURLToPath(new URL('../daemon/towpath.js', import.meta.url));
+export const BIN = fileURLToPath(new URL('../daemon/towpath.js', import.meta.url));
 const FLOOR = fileURLToPath(new URL('./floor.ts', import.meta.url));
 
 const made: string[] = [];
@@ -91,12 +91,24 @@ export class Place {
     }, 'the start');
   }
 
-  async stop(): Promise<void> {
+  /** As a crash does: at once, and what it started lives on. */
+  async kill(): Promise<void> {
+    const { child } = this;
+    this.child = null;
+    if (!child) return;
+    const gone = new Promise((resolve) => child.once('exit', resolve));
+    child.kill('SIGKILL');
+    await gone;
+  }
+
+  /** `now`: what runs is ended too. */
+  async stop({ now = false } = {}): Promise<void> {
     const { child } = this;
     this.child = null;
     if (!child || child.exitCode !== null || child.signalCode !== null) return;
     const gone = new Promise((resolve) => child.once('exit', resolve));
     child.kill('SIGTERM');
+    if (now) setTimeout(() => child.kill('SIGTERM'), 200);
     const late = setTimeout(() => child.kill('SIGKILL'), 10_000);
     await gone;
     clearTimeout(late);
