@@ -7,6 +7,7 @@ import type { Ask, Context } from './attempt/context.ts';
 import { vet } from './attempt/plan.ts';
 import { startBackground } from './background.ts';
 import { Board } from './board.ts';
+import { formatDuration } from './clock.ts';
 import { loadSettings, worktreesDir } from './config.ts';
 import { messageOf, TowpathError } from './errors.ts';
 import { Events } from './events.ts';
@@ -24,6 +25,7 @@ import { endOrphans } from './process/orphans.ts';
 import { Counter, LARGE } from './queue/files/count.ts';
 import { FileQueue } from './queue/files/engine.ts';
 import { someTaskNames } from './queue/files/read.ts';
+import type { QueueHint } from './queue/port.ts';
 import { answer } from './requests.ts';
 import { Scheduler } from './scheduler.ts';
 import { Blocked } from './waiting/blocked.ts';
@@ -44,6 +46,8 @@ export interface DaemonOptions {
 /** How often the folders are read whole, for what the events missed, ms; and how often unsettled files are looked at. */
 const RESCAN_MS = 30_000;
 const SETTLE_MS = 250;
+/** How often they are read while no watch is to be had, ms. */
+const UNWATCHED_MS = 5000;
 /** How long the first look may take before tasks are started out of what it has seen, ms. */
 const FIRST_LOOK_MS = 2000;
 /** After so many hints in a row some may have been lost (inotify holds 16,384): the folder is read once they cease for this long, ms. */
@@ -142,7 +146,7 @@ export async function runDaemon(
   const lookAgain = () => guarded(() => queue.intake.refresh());
   let burst = 0;
   let afterBurst: NodeJS.Timeout | undefined;
-  const unwatch = await queue.watch((hint) => {
+  const hinted = (hint: QueueHint) => {
     if (hint.queue !== 'incoming') {
       blocked.changed(hint.queue, hint.name);
       if (hint.name) void noticeHandMoves(ctx, scheduler, hint.queue, hint.name);
@@ -155,7 +159,18 @@ export async function runDaemon(
       }, BURST_QUIET_MS);
     }
     scheduler.nudge();
-  });
+  };
+  const unwatch = await queue.watch(hinted, (why) =>
+    scheduler.holds.setFault(
+      'watch',
+      why === null
+        ? null
+        : {
+            what: `the queues cannot be watched: ${why}`,
+            doing: `they are read every ${formatDuration(UNWATCHED_MS)} instead`,
+          },
+    ),
+  );
   await agents.findAuto();
   const lastAlive = statSync(workspace.alive, { throwIfNoEntry: false })?.mtimeMs ?? 0;
   const background = await startBackground(ctx, scheduler, ledger);
@@ -187,6 +202,11 @@ export async function runDaemon(
     setInterval(() => {
       if (queue.intake.unsettled > 0) void guarded(() => queue.intake.recheck());
     }, SETTLE_MS),
+    setInterval(() => {
+      if (!scheduler.holds.hasFault('watch')) return;
+      blocked.refresh();
+      void lookAgain();
+    }, UNWATCHED_MS),
     setInterval(() => {
       blocked.refresh();
       burst = 0;

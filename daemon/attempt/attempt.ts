@@ -11,7 +11,7 @@ import { GitProblem } from '../worktree/git.ts';
 import { cleanUp } from './clean.ts';
 import type { Context } from './context.ts';
 import { addUsage, decide, type Ending, failure, policyOf } from './ending.ts';
-import { execute, type RunVerdict, readRun, readVerdict, reattach } from './execute.ts';
+import { execute, type RunVerdict, readEnd, readRun, reattach } from './execute.ts';
 import { abortedBy, finish, type Measured } from './finish.ts';
 import { makePlan, type Plan } from './plan.ts';
 import { endingOf, prepare } from './prepare.ts';
@@ -54,8 +54,7 @@ export async function attempt(ctx: Context, claim: Claim, signal: AbortSignal): 
 const busy = new Map<string, number>();
 const BUSY_TIMES = 60;
 
-const isDone = (ctx: Context, { task, lock }: Claim): boolean =>
-  readVerdict(ctx.workspace.run(task.id, lock.attempt)) !== null;
+const isDone = (ctx: Context, { lock }: Claim): boolean => readEnd(ctx, lock) !== null;
 
 async function tryTask(ctx: Context, { task, lock }: Claim, signal: AbortSignal): Promise<Tried> {
   const abort = () => (signal.aborted ? String(signal.reason) : null);
@@ -73,7 +72,7 @@ async function tryTask(ctx: Context, { task, lock }: Claim, signal: AbortSignal)
   // The operator decided about a hook that failed after the work: the work is not done again.
   const resolved = task.state.resolved?.event;
   if ((resolved === 'post_task' || resolved === 'gate') && task.state.runs) lock.attempt = task.state.runs;
-  let run = readVerdict(ctx.workspace.run(task.id, lock.attempt)) ?? (await reattach(ctx, lock, plan, signal));
+  let run = readEnd(ctx, lock) ?? (await reattach(ctx, lock, plan, signal));
   if (!run) {
     const prepared = await prepare(ctx, task, lock, plan, randomUUID(), signal);
     if (abort()) return { ...none, ending: abortedBy(abort(), task.id) };

@@ -15,7 +15,7 @@ import type { AgentProcess, Claim, Lock } from '../queue/port.ts';
 import type { TaskSpec } from '../task/terms.ts';
 import type { Context } from './context.ts';
 import type { Plan } from './plan.ts';
-import { readJson, writeJson } from './work.ts';
+import { readJson, readWork, writeJson } from './work.ts';
 
 /** `run.json`: written before the agent is started, so that a restart finds it by its marker and knows what was asked. */
 export interface RunRecord {
@@ -81,6 +81,21 @@ export async function execute(
   return watch(ctx, lock, plan, request, record, signal, { env: environment(ctx, plan, request, record, hookEnv) });
 }
 
+/**
+ * How a run ended. After the machine has stopped only a run counts whose work was put on the disk for good: an exit code or a
+ * verdict may have outlived the files that it speaks of.
+ */
+export function readEnd(ctx: Context, { task, attempt }: Lock): RunVerdict | null {
+  const dir = ctx.workspace.run(task, attempt);
+  const verdict = readVerdict(dir);
+  return verdict?.lost || !wentDown(ctx, task, attempt) ? verdict : null;
+}
+
+function wentDown({ workspace }: Context, task: string, attempt: number): boolean {
+  const clock = readRun(workspace.run(task, attempt))?.clock;
+  return clock !== undefined && clock.boot_id !== bootId() && readWork(workspace, task)?.kept !== attempt;
+}
+
 /** A shim that has not told after so many looks never will. */
 const SHIM_LOOKS = 250;
 
@@ -93,6 +108,10 @@ export async function reattach(ctx: Context, lock: Lock, plan: Plan, signal: Abo
     return null;
   }
   const request = { ...record.request, run_dir, prompt: '', body: '' };
+  if (wentDown(ctx, lock.task, lock.attempt)) {
+    const began = ['pid', 'exit', 'stdout'].some((name) => existsSync(join(run_dir, name)));
+    return began ? store(request, lostRun(plan, record, readVerdict(run_dir))) : null;
+  }
   // The shim may have been started a moment before the daemon died: it is about to write down whom it starts.
   for (let n = 0; !lock.agent && n < SHIM_LOOKS && !readPid(run_dir) && !readExit(run_dir); n++) {
     if (treeOf({ marker: record.marker, workspace: ctx.workspace.root }).length === 0) break;
@@ -184,10 +203,11 @@ function store(request: { run_dir: string }, verdict: RunVerdict): RunVerdict {
   return verdict;
 }
 
-function lostRun(plan: Plan, record: RunRecord): RunVerdict {
+function lostRun(plan: Plan, record: RunRecord, told: RunVerdict | null = null): RunVerdict {
   const verdict = plan.chosen.agent.reader().conclude({ code: null, signal: null, stdout: '', stderr: '' });
   return {
-    verdict: { ...verdict, session: record.session },
+    // What it cost is spent, whatever came of it.
+    verdict: { ...verdict, session: record.session, ...(told ? { usage: told.verdict.usage } : {}) },
     ended: null,
     lost: true,
     resumed: record.session !== null,

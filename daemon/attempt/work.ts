@@ -25,6 +25,8 @@ const schema = z.object({
   captured: z.string().optional(),
   /** Kind `tree`: earlier work that is being put back into the tree for the agent to go on with. */
   again: z.string().optional(),
+  /** The run whose work is on the disk for good. */
+  kept: z.number().optional(),
   /** The gate is passed: what is left is to land it, and that may be done twice. */
   accepted: z.boolean().optional(),
 });
@@ -56,13 +58,14 @@ export async function keepWork(
   { id, attempt, commit }: { id: string; attempt: number; commit: string | null },
 ): Promise<void> {
   const work = readWork(workspace, id);
-  if (!work || settings.durability === 'fast') return;
+  if (!work) return;
   const refs = work.open
     ? [salvageRef(id, attempt), `refs/heads/${work.open.branch}`]
     : [`refs/heads/${work.branch}`, startRef(`${work.branch}`)];
-  if (commit && work.kind !== 'folder')
+  if (commit && work.kind !== 'folder' && settings.durability === 'full')
     await keepCommit(work.open?.root ?? work.worktree, work.start ?? work.open?.head ?? null, commit, refs);
-  await syncAll([dirname(workspace.runs(id))]);
+  if (work.kept !== attempt) writeWork({ workspace, settings }, id, { ...work, kept: attempt });
+  if (settings.durability === 'full') await syncAll([dirname(workspace.runs(id))]);
 }
 
 interface WorkOwner {

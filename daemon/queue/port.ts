@@ -121,7 +121,8 @@ export interface QueuePort {
   list(queue?: Queue): Promise<Task[]>;
   /** How many tasks lie in each queue. Of a large one `known` is believed, if it says. */
   counts(known?: Partial<Record<Queue, number>>): Promise<Record<Queue, number>>;
-  watch(onHint: (hint: QueueHint) => void): Promise<() => Promise<void>>;
+  /** Hints until the returned function is called. `onLost` is told why there are none for a while, and null when there are again. */
+  watch(onHint: (hint: QueueHint) => void, onLost?: (why: string | null) => void): Promise<() => Promise<void>>;
 }
 
 /** The task as users see it. */

@@ -5,6 +5,7 @@ import { stageAll } from './nested.ts';
 import { GitProblem, nameFiles } from './problem.ts';
 import { checkBranch, shaOf } from './refs.ts';
 import { openRepo } from './repo.ts';
+import { withIndexMended } from './torn.ts';
 import { finishOperation, unmerged } from './unfinished.ts';
 
 export interface Author {
@@ -37,25 +38,31 @@ export async function commitAll(
 ): Promise<Committed> {
   const repo = await openRepo(worktree);
   return exclusive(repo.commonDir, async () => {
-    const { branch, message } = options;
-    const env = authored(options.author);
-    const run = git(worktree);
-    const notes: string[] = [];
-    await checkBranch(worktree, branch);
-    await clearLocks(worktree, { ours: true, branch });
-    const ended = await finishOperation(worktree, env);
-    if (ended) notes.push(`the ${ended} that the agent left half done was concluded`);
-    const aside = await returnToBranch(run, branch, notes);
-    for (const path of await stageAll(worktree)) notes.push(`the repository in ${path} is not part of the commit`);
-    let commit: string | null = null;
-    if (!(await run.test(['diff', '--cached', '--quiet', '--ignore-submodules=none']))) {
-      const args = ['commit', '-q', '--no-verify', '--cleanup=whitespace', '-F', '-'];
-      await run.run(args, { env, input: message.trim() || 'towpath: work of the agent' });
-      commit = await shaOf(run, 'HEAD');
-    }
-    if (aside) await mergeAside(run, branch, aside, env);
-    return { commit, notes };
+    await checkBranch(worktree, options.branch);
+    await clearLocks(worktree, { ours: true, branch: options.branch });
+    return withIndexMended(worktree, () => commit(worktree, options));
   });
+}
+
+async function commit(
+  worktree: string,
+  { branch, message, author }: { branch: string; message: string; author: Author },
+): Promise<Committed> {
+  const env = authored(author);
+  const run = git(worktree);
+  const notes: string[] = [];
+  const ended = await finishOperation(worktree, env);
+  if (ended) notes.push(`the ${ended} that the agent left half done was concluded`);
+  const aside = await returnToBranch(run, branch, notes);
+  for (const path of await stageAll(worktree)) notes.push(`the repository in ${path} is not part of the commit`);
+  let made: string | null = null;
+  if (!(await run.test(['diff', '--cached', '--quiet', '--ignore-submodules=none']))) {
+    const args = ['commit', '-q', '--no-verify', '--cleanup=whitespace', '-F', '-'];
+    await run.run(args, { env, input: message.trim() || 'towpath: work of the agent' });
+    made = await shaOf(run, 'HEAD');
+  }
+  if (aside) await mergeAside(run, branch, aside, env);
+  return { commit: made, notes };
 }
 
 /** Puts HEAD back onto the branch with index and files as they are; returns commits made elsewhere that are still to be merged. */

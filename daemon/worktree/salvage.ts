@@ -9,6 +9,7 @@ import { GitProblem } from './problem.ts';
 import { salvageRef, shaOf } from './refs.ts';
 import { discard, emptyTrash, forget, isAbsent, isWorktreeOf, registered, repair } from './registry.ts';
 import { inspect, openRepo } from './repo.ts';
+import { relink, withIndexMended } from './torn.ts';
 
 /**
  * Keeps everything uncommitted and untracked (not ignored) of a work tree as a commit on refs/towpath/salvage/<id>/<attempt>,
@@ -83,14 +84,17 @@ export async function removeWorktree(options: {
     }
     const whole = await isWorktreeOf(repo, worktree);
     if (!whole && (await registered(repo, worktree))) await repair(repo, worktree);
+    if (!whole && !(await isWorktreeOf(repo, worktree))) await relink(repo, worktree, branch);
     if (!whole && !(await isWorktreeOf(repo, worktree)))
       throw stays('git_failed', `${worktree} is no worktree of ${repo.root}`, 'move its files away by hand');
     await clearLocks(worktree, { ours: true, branch });
     const inside = await submoduleWork(worktree);
     if (inside)
       throw stays('submodules', `${worktree} is kept: ${inside}`, 'push or commit it, then remove the worktree');
-    await saveNested(worktree, id, attempt);
-    const saved = await salvage(worktree, id, attempt);
+    const saved = await withIndexMended(worktree, async () => {
+      await saveNested(worktree, id, attempt);
+      return salvage(worktree, id, attempt);
+    });
     await discard(repo, worktree);
     return { salvage: saved };
   });

@@ -21,7 +21,7 @@ import {
 import { inspect, openRepo, type Repo, resolveBase } from './repo.ts';
 import { salvage } from './salvage.ts';
 import { fillSubmodules } from './submodules.ts';
-import { relink } from './torn.ts';
+import { relink, withIndexMended } from './torn.ts';
 import { unmerged } from './unfinished.ts';
 
 export interface WorktreeRequest {
@@ -72,7 +72,7 @@ export async function prepareWorktree(request: WorktreeRequest): Promise<Prepare
     // The mark is written last: a branch without it was never handed to an agent.
     const begun = ours && tip ? await shaOf(git(repo.root), startRef(branch)) : null;
     const found = await place(repo, dir, branch, ours, tip !== null);
-    if (found) await mend(repo, dir, branch, begun === null ? base.sha : null);
+    if (found) await withIndexMended(dir, () => mend(repo, dir, branch, begun === null ? base.sha : null));
     else await create(repo, dir, branch, tip, base.sha);
     const fresh = !found || begun === null;
     const warnings: string[] = [];
@@ -148,7 +148,9 @@ async function create(repo: Repo, dir: string, branch: string, tip: string | nul
 /** Makes an existing worktree usable. One that no agent had yet was half made: it is reset to the tip, or `base`, and what is odd in it saved first. */
 async function mend(repo: Repo, dir: string, branch: string, base: string | null): Promise<void> {
   const run = git(dir);
-  if ((await registered(repo, dir))?.locked === 'initializing') await run.run(['worktree', 'unlock', dir]);
+  const locked = (await registered(repo, dir))?.locked;
+  // Git's own mark while it makes one; a power cut may leave the mark without its word.
+  if (locked === 'initializing' || (locked === '' && base !== null)) await run.run(['worktree', 'unlock', dir]);
   await clearLocks(dir, { ours: true, branch });
   if (base === null) return;
   const ref = `refs/heads/${branch}`;

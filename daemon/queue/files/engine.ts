@@ -242,8 +242,11 @@ export class FileQueue implements QueuePort {
     return Promise.resolve(this.#lookup.counts(known));
   }
 
-  watch(onHint: (hint: QueueHint) => void): Promise<() => Promise<void>> {
-    return watchQueues(this.#workspace, (hint) => {
+  watch(
+    onHint: (hint: QueueHint) => void,
+    onLost: (why: string | null) => void = () => {},
+  ): Promise<() => Promise<void>> {
+    const hinted = (hint: QueueHint) => {
       try {
         if (hint.queue === 'incoming' && hint.name && isTaskName(hint.name)) this.intake.look(hint.name);
         onHint(hint);
@@ -251,7 +254,8 @@ export class FileQueue implements QueuePort {
         // A fault of the machine: reading the whole folder meets it too, and there it is told and tried again.
         onHint({ queue: hint.queue });
       }
-    });
+    };
+    return watchQueues(this.#workspace, hinted, onLost);
   }
 
   #isOurs(lock: Lock): boolean {

@@ -2,6 +2,7 @@
 import { existsSync, type FSWatcher, mkdirSync, statSync, watch } from 'node:fs';
 import { basename } from 'node:path';
 import chokidar from 'chokidar';
+import { messageOf } from '../../errors.ts';
 import type { Workspace } from '../../paths.ts';
 import { QUEUES, type Queue } from '../../task/terms.ts';
 import type { QueueHint } from '../port.ts';
@@ -9,11 +10,13 @@ import type { QueueHint } from '../port.ts';
 /** How often the bare watches make sure that their folder is still the one they watch, for what nobody told, ms. */
 const REARM_MS = 5000;
 
-/** Watches every queue until the returned function is called. A lost watch is armed again; a folder that is gone is made again. */
+/** Watches every queue until the returned function is called; `onLost` is told why there is no watch, and null when there is one again. A lost watch is armed again; a folder that is gone is made again. */
 export async function watchQueues(
   workspace: Workspace,
   onHint: (hint: QueueHint) => void,
+  onLost: (why: string | null) => void,
 ): Promise<() => Promise<void>> {
+  const why = new Map<Queue, string>();
   const bare = new Map<Queue, { watcher: FSWatcher | null; inode: number }>();
   const arm = (queue: Queue) => {
     const dir = workspace.queue(queue);
@@ -29,10 +32,13 @@ export async function watchQueues(
         bare.set(queue, { watcher: null, inode: 0 });
       });
       bare.set(queue, { watcher, inode: statSync(dir).ino });
-    } catch {
+      why.delete(queue);
+    } catch (thrown) {
       // No watches or no folder to be had: the rescan finds what this one misses, and the next round tries again.
       bare.set(queue, { watcher: null, inode: 0 });
+      if (existsSync(dir)) why.set(queue, messageOf(thrown));
     }
+    onLost([...why.values()][0] ?? null);
     if (held) onHint({ queue });
   };
   const rearm = () => {
