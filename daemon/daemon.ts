@@ -182,6 +182,10 @@ export async function runDaemon(
       void scheduler.takeLeftovers();
       void guarded(() => queue.intake.scan());
     },
+    clockSet: (ms) => {
+      if (ms < 0) queue.intake.clockSetBack(-ms);
+      scheduler.nudge();
+    },
     lost: () =>
       lost(
         new TowpathError('daemon_running', `another daemon has taken ${workspace.root}`, 'this one leaves all to it'),
@@ -189,13 +193,15 @@ export async function runDaemon(
   });
   await scheduler.takeLeftovers();
   await sweepHandMoves(ctx, scheduler, lastAlive);
-  const began = Date.now();
+  const began = performance.now();
   // The first is the best of all when they are read in time; with very many the best of those that were read so far.
   const choose = () => {
     scheduler.ready = true;
     scheduler.nudge();
   };
-  const scan = guarded(() => queue.intake.scan(() => Date.now() - began > FIRST_LOOK_MS && choose())).then(choose);
+  const scan = guarded(() => queue.intake.scan(() => performance.now() - began > FIRST_LOOK_MS && choose())).then(
+    choose,
+  );
   scheduler.nudge();
   void guarded(() => counter.refresh());
   const timers = [

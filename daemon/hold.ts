@@ -82,7 +82,7 @@ export function holdWorkspace(workspace: Workspace): Hold {
 function takeInTime(workspace: Workspace, path: string): DatabaseSync {
   const held = (message: string) =>
     new TowpathError('daemon_running', message, 'use it, or end it with "towpath stop"');
-  for (const end = Date.now() + PATIENCE_MS; ; ) {
+  for (const end = performance.now() + PATIENCE_MS; ; ) {
     try {
       mkdirSync(workspace.state, { recursive: true, mode: 0o700 });
       return takeOrReplace(path);
@@ -96,7 +96,7 @@ function takeInTime(workspace: Workspace, path: string): DatabaseSync {
     }
     const info = readDaemonInfo(workspace);
     if (info && isAlive(info)) throw held(`a daemon already runs in ${workspace.root} (pid ${info.pid})`);
-    if (Date.now() > end) throw held(`another command has been at work in ${workspace.root} for long`);
+    if (performance.now() > end) throw held(`another command has been at work in ${workspace.root} for long`);
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 20);
   }
 }

@@ -32,13 +32,15 @@ interface Owner {
   ledger: Ledger;
   /** Writing works again, or folders are back: what broke off can be entered again. */
   mended: () => void;
+  /** The clock was set, by so many ms. */
+  clockSet: (ms: number) => void;
   /** Another daemon has taken the workspace. */
   lost: () => void;
 }
 
-export function watchMachine(ctx: Context, { holds, hold, ledger, mended, lost }: Owner): Machine {
+export function watchMachine(ctx: Context, { holds, hold, ledger, mended, clockSet, lost }: Owner): Machine {
   const { workspace, settings } = ctx;
-  let probed = 0;
+  let probed = Number.NEGATIVE_INFINITY;
   const clock = clockWatch();
 
   const queues = (): boolean => {
@@ -78,7 +80,8 @@ export function watchMachine(ctx: Context, { holds, hold, ledger, mended, lost }
     const { set, slept } = clock();
     if (set !== 0) {
       const what = `the clock was set ${set > 0 ? 'forward' : 'back'} by ${formatDuration(Math.abs(set))}`;
-      passing('clock', what, 'running agents are timed by another clock; waiting times of tasks go by the new time');
+      clockSet(set);
+      passing('clock', what, 'agents are timed by a clock that nobody can set; dates go by the new time');
     }
     if (slept > 0)
       passing('sleep', `the machine slept for ${formatDuration(slept)}`, 'no agent is blamed for that time');
@@ -102,8 +105,8 @@ export function watchMachine(ctx: Context, { holds, hold, ledger, mended, lost }
       disk();
       history();
       const broken = holds.hasFault('machine');
-      if (broken || Date.now() - probed >= PROBE_MS || Date.now() < probed) {
-        probed = Date.now();
+      if (broken || performance.now() - probed >= PROBE_MS) {
+        probed = performance.now();
         for (const dir of [workspace.state, workspace.queue('claimed')]) if (existsSync(dir)) probe(dir);
         holds.setFault('machine', null);
       }

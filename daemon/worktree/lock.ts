@@ -29,7 +29,7 @@ export async function clearLocks(tree: string, options: { ours: boolean; branch?
 async function clear(lock: string, tree: string, ours: boolean): Promise<void> {
   const first = stamp(lock);
   if (first === null) return;
-  for (const end = Date.now() + PATIENCE_MS; Date.now() < end; ) {
+  for (const end = performance.now() + PATIENCE_MS; performance.now() < end; ) {
     await sleep(100);
     if (stamp(lock) !== first) return;
   }

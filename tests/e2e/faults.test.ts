@@ -140,6 +140,24 @@ it.skipIf(spawnSync('prlimit', ['--version']).status !== 0)(
   120_000,
 );
 
+it.skipIf(spawnSync('unshare', ['-Ur', 'sh', '-c', 'echo 0 > /proc/sys/user/max_inotify_watches']).status !== 0)(
+  'no inotify watches: told, and the queues are read instead',
+  async () => {
+    const ws = workspace(SETTINGS);
+    await ws.start([], {}, [
+      'unshare',
+      '-Ur',
+      'sh',
+      '-c',
+      'echo 0 > /proc/sys/user/max_inotify_watches; exec "$0" "$@"',
+    ]);
+    await shows(ws, /queues cannot be watched/);
+    ws.file('queues/incoming/next.md', shellTask('echo hi > hi'));
+    await ws.reaches('next', 'done', 40_000);
+  },
+  60_000,
+);
+
 describe('the ledger', () => {
   it('locked by another: told, tasks go on, and what happened is written when it is free', async () => {
     const ws = workspace(SETTINGS);

@@ -1,6 +1,7 @@
 // What waits in incoming/: every file looked at once for each of its states, read when it has settled, kept in running order.
 import type { BigIntStats } from 'node:fs';
 import { join } from 'node:path';
+import { monotonic } from '../../clock.ts';
 import type { Task } from '../port.ts';
 import { Lanes } from './lanes.ts';
 import { readTask, statOf, stemOf, taskNames } from './read.ts';
@@ -43,7 +44,7 @@ export class Intake {
   readonly #unsettled = new Map<string, Unsettled>();
   /** Names that were handed over by a program that had finished writing. */
   readonly #whole = new Set<string>();
-  #open = { paths: new Set<string>(), at: 0 };
+  #open = { paths: new Set<string>(), at: Number.NEGATIVE_INFINITY };
   #pass = 0;
   #current: Promise<void> | null = null;
   #next: Promise<void> | null = null;
@@ -65,6 +66,11 @@ export class Intake {
   /** Files that are there but not yet taken for whole. */
   get unsettled(): number {
     return this.#unsettled.size;
+  }
+
+  /** The clock was set back by so many ms. */
+  clockSetBack(ms: number): void {
+    this.#lanes.clockSetBack(ms);
   }
 
   get size(): number {
@@ -215,14 +221,14 @@ export class Intake {
     if (this.#unsettled.size === 0) return;
     const open = openForWriting(this.#dir);
     for (const [name, seen] of this.#unsettled) {
-      if (open.has(join(this.#dir, name))) seen.since = Date.now();
+      if (open.has(join(this.#dir, name))) seen.since = monotonic();
       this.look(name);
     }
   }
 
   /** Who writes what: looking costs a walk through all processes, so one look serves all files of a moment. */
   #openForWriting(): Set<string> {
-    if (Date.now() - this.#open.at > OPEN_MS) this.#open = { paths: openForWriting(this.#dir), at: Date.now() };
+    if (monotonic() - this.#open.at > OPEN_MS) this.#open = { paths: openForWriting(this.#dir), at: monotonic() };
     return this.#open.paths;
   }
 
@@ -230,10 +236,10 @@ export class Intake {
     const seen = this.#unsettled.get(name);
     if (longQuiet && !this.#openForWriting().has(join(this.#dir, name))) return true;
     if (!seen || seen.signature !== now) {
-      this.#unsettled.set(name, { signature: now, since: Date.now() });
+      this.#unsettled.set(name, { signature: now, since: monotonic() });
       return false;
     }
-    return Date.now() - seen.since >= QUIET_MS;
+    return monotonic() - seen.since >= QUIET_MS;
   }
 
   #take(name: string, stat: BigIntStats, pass: number): void {

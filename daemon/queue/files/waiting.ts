@@ -10,6 +10,8 @@ export interface Waiting extends Choice {
   kind: string;
   /** From when it may start, ms. */
   from: number;
+  /** By how much that is earlier than its file says, ms: the clock was set back meanwhile. */
+  shift: number;
   sign: Sign;
   /** Taken out: heaps that still hold it pass over it. */
   gone: boolean;
@@ -91,13 +93,16 @@ export function waitingOf(task: Choice, name: string, sign: Sign): Waiting {
   const { id, created_at } = task;
   const choice = { id, created_at, spec, state: heldState(task.state) };
   const kept = isSettledSign(sign) ? sign : NO_SIGN;
-  const fresh = { gone: false, asleep: false, parked: false, seen: 0 };
+  const fresh = { shift: 0, gone: false, asleep: false, parked: false, seen: 0 };
   return { ...choice, name, kind, from: startOf(choice), sign: kept, ...fresh };
 }
 
-/** Whether two readings of one task would be chosen alike. */
+/** Whether two readings of one task, now and before, would be chosen alike. */
 export const sameChoice = (a: Waiting, b: Waiting): boolean =>
-  a.id === b.id && a.kind === b.kind && a.from === b.from && a.spec.depends_on.join() === b.spec.depends_on.join();
+  a.id === b.id &&
+  a.kind === b.kind &&
+  a.from - b.shift === b.from &&
+  a.spec.depends_on.join() === b.spec.depends_on.join();
 
 const RANK: Record<Priority, number> = { P0: 0, P1: 1, P2: 2, P3: 3 };
 
