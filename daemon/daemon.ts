@@ -183,7 +183,7 @@ export async function runDaemon(
       void guarded(() => queue.intake.scan());
     },
     clockSet: (ms) => {
-      if (ms < 0) queue.intake.clockSetBack(-ms);
+      if (ms < 0) queue.intake.clockSetBack();
       scheduler.nudge();
     },
     lost: () =>

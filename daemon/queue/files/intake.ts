@@ -7,7 +7,7 @@ import { Lanes } from './lanes.ts';
 import { readTask, statOf, stemOf, taskNames } from './read.ts';
 import { openForWriting, QUIET_MS, signature, wasRenamedIn } from './settled.ts';
 import type { Snapshot } from './snapshot.ts';
-import { before, sameSign, signOf, type Waiting, waitingOf } from './waiting.ts';
+import { before, byOurClock, sameSign, signOf, type Waiting, waitingOf } from './waiting.ts';
 
 /** `admit` gives a fresh file its final id and state, or takes it out of incoming (refused) and returns null. */
 export interface IntakeOptions {
@@ -68,9 +68,13 @@ export class Intake {
     return this.#unsettled.size;
   }
 
-  /** The clock was set back by so many ms. */
-  clockSetBack(ms: number): void {
-    this.#lanes.clockSetBack(ms);
+  /** The clock was set back: whoever waits by it is read again. */
+  clockSetBack(): void {
+    for (const { name, state } of [...this.#lanes.sleepers()]) {
+      if (!state.not_before) continue;
+      this.forget(name);
+      this.look(name);
+    }
   }
 
   get size(): number {
@@ -250,7 +254,7 @@ export class Intake {
     if (!task) return;
     const at = task.path.slice(this.#dir.length + 1);
     const final = at === name ? stat : statOf(task.path);
-    if (final) this.#put(waitingOf(task, at, signOf(final)), pass);
+    if (final) this.#put(byOurClock(waitingOf(task, at, signOf(final)), Number(final.ctimeMs)), pass);
   }
 
   #put(one: Waiting, pass: number): void {

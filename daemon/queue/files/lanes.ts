@@ -1,15 +1,11 @@
 // Waiting tasks by kind, each kind in running order, and those whose time has not come by when it comes: a round asks one of each kind.
-import { epochMs } from '../../clock.ts';
-import { startOf } from '../kind.ts';
 import { Heap } from './heap.ts';
 import { before, type Waiting } from './waiting.ts';
-
-const sleepers = () => new Heap<Waiting>((a, b) => a.from - b.from || before(a, b));
 
 export class Lanes {
   readonly #lanes = new Map<string, Heap<Waiting>>();
   #now = 0;
-  #asleep = sleepers();
+  readonly #asleep = new Heap<Waiting>((a, b) => a.from - b.from || before(a, b));
 
   add(one: Waiting, now = Date.now()): void {
     one.asleep = one.from > now;
@@ -50,22 +46,6 @@ export class Lanes {
       if (!members.some(({ from }) => from > now)) continue;
       this.#lanes.delete(kind);
       for (const one of members) this.add(one, now);
-    }
-  }
-
-  /** The clock was set back by so many ms: a wait that Towpath gave is as long as it was, a date of the user's stays. */
-  clockSetBack(ms: number): void {
-    const members = [...this.#asleep.members()];
-    this.#asleep = sleepers();
-    for (const one of members) {
-      const { not_before } = one.state;
-      if (not_before) {
-        one.state = { ...one.state, not_before: new Date(epochMs(not_before) - ms).toISOString() };
-        const from = startOf(one);
-        one.shift += one.from - from;
-        one.from = from;
-      }
-      this.add(one);
     }
   }
 

@@ -1,5 +1,6 @@
 // What is kept of a waiting task: what choosing needs and by what its file is known again; small, for there may be very many.
 import type { BigIntStats } from 'node:fs';
+import { epochMs } from '../../clock.ts';
 import type { Priority, State } from '../../task/terms.ts';
 import { kindOf, startOf } from '../kind.ts';
 import type { Choice } from '../port.ts';
@@ -10,7 +11,7 @@ export interface Waiting extends Choice {
   kind: string;
   /** From when it may start, ms. */
   from: number;
-  /** By how much that is earlier than its file says, ms: the clock was set back meanwhile. */
+  /** By how much that is earlier than its file says, ms: the clock was set back since. */
   shift: number;
   sign: Sign;
   /** Taken out: heaps that still hold it pass over it. */
@@ -97,11 +98,26 @@ export function waitingOf(task: Choice, name: string, sign: Sign): Waiting {
   return { ...choice, name, kind, from: startOf(choice), sign: kept, ...fresh };
 }
 
+/** A clock that is ahead of ours by more than this is our own before it was set back, ms. */
+const AHEAD_MS = 5000;
+
+/** A wait that Towpath wrote down by a clock that was set back since is as long as it was, from now on; a date of the user's stays. */
+export function byOurClock(one: Waiting, written: number): Waiting {
+  const ahead = written - Date.now();
+  const { not_before } = one.state;
+  if (!not_before || ahead < AHEAD_MS) return one;
+  one.state = { ...one.state, not_before: new Date(epochMs(not_before) - ahead).toISOString() };
+  const from = startOf(one);
+  one.shift += one.from - from;
+  one.from = from;
+  return one;
+}
+
 /** Whether two readings of one task, now and before, would be chosen alike. */
 export const sameChoice = (a: Waiting, b: Waiting): boolean =>
   a.id === b.id &&
   a.kind === b.kind &&
-  a.from - b.shift === b.from &&
+  a.from + a.shift === b.from + b.shift &&
   a.spec.depends_on.join() === b.spec.depends_on.join();
 
 const RANK: Record<Priority, number> = { P0: 0, P1: 1, P2: 2, P3: 3 };
