@@ -1,35 +1,39 @@
-// Composition: settings → hold the workspace → recover → watch, tick, serve → drain.
+// Composition: settings → hold the workspace → recover → look, tick, serve → drain.
 import { existsSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { basename } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { AgentRegistry } from './agents/registry.ts';
 import { serveControl, socketPath } from './api/control.ts';
 import type { Ask, Context } from './attempt/context.ts';
 import { vet } from './attempt/plan.ts';
 import { startBackground } from './background.ts';
 import { Board } from './board.ts';
-import { formatDuration } from './clock.ts';
 import { loadSettings, worktreesDir } from './config.ts';
-import { messageOf, TowpathError } from './errors.ts';
+import { TowpathError } from './errors.ts';
 import { Events } from './events.ts';
 import { machineFault } from './faults.ts';
 import { makeFolders } from './folders.ts';
+import { halting } from './halt.ts';
 import { type Hold, holdWorkspace } from './hold.ts';
 import { openLedger } from './ledger/ledger.ts';
 import { Limits } from './limits.ts';
 import { createLog, logEvents } from './log.ts';
+import { Look } from './look.ts';
 import { probe, watchMachine } from './machine.ts';
 import { ownPrograms } from './owner.ts';
 import type { Workspace } from './paths.ts';
 import { self } from './process/identity.ts';
 import { endOrphans } from './process/orphans.ts';
+import { endPrograms } from './process/run.ts';
 import { Counter, LARGE } from './queue/files/count.ts';
 import { FileQueue } from './queue/files/engine.ts';
 import { someTaskNames } from './queue/files/read.ts';
-import type { QueueHint } from './queue/port.ts';
+import { reloadSettings } from './reload.ts';
 import { answer } from './requests.ts';
 import { Scheduler } from './scheduler.ts';
+import { supervise } from './supervise.ts';
 import { Blocked } from './waiting/blocked.ts';
-import { noticeHandMoves, sweepHandMoves } from './waiting/hand.ts';
+import { sweepHandMoves } from './waiting/hand.ts';
 
 export interface DaemonOptions {
   workspace: Workspace;
@@ -43,26 +47,25 @@ export interface DaemonOptions {
   onReady?: (pid: number) => void;
 }
 
-/** How often the folders are read whole, for what the events missed, ms; and how often unsettled files are looked at. */
-const RESCAN_MS = 30_000;
-const SETTLE_MS = 250;
-/** How often they are read while no watch is to be had, ms. */
-const UNWATCHED_MS = 5000;
-/** How long the first look may take before tasks are started out of what it has seen, ms. */
-const FIRST_LOOK_MS = 2000;
-/** After so many hints in a row some may have been lost (inotify holds 16,384): the folder is read once they cease for this long, ms. */
-const BURST = 500;
-const BURST_QUIET_MS = 1000;
+/** What its surroundings may ask of a daemon. */
+export interface Orders {
+  /** Wait for the running attempts, then leave. */
+  signal: AbortSignal;
+  /** End them and put them back. `signal` is aborted as well. */
+  now: AbortSignal;
+  /** Is given the function that reads the settings again. */
+  onReload?: (reload: () => void) => void;
+}
+
+/** What is still to be told to others may take so long when the end is urgent, ms. */
+const CLOSE_MS = 5000;
 
 export const VERSION = (
   JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }
 ).version;
 
 /** Runs a daemon until it is stopped, or drained. Resolves to true when all is well: no task in failed/ or blocked/ (drain, single), or a clean stop. */
-export async function runDaemon(
-  options: DaemonOptions,
-  stop: { signal: AbortSignal; now: AbortSignal },
-): Promise<boolean> {
+export async function runDaemon(options: DaemonOptions, stop: Orders): Promise<boolean> {
   const { workspace } = options;
   const { settings } = loadSettings(workspace);
   const hold = takeWorkspace(workspace, worktreesDir(settings, workspace));
@@ -73,12 +76,11 @@ export async function runDaemon(
   logEvents(createLog({ destination: workspace.log }), events);
   const ledger = openLedger(workspace, { onProblem: (message) => events.emit('warning', { message }) });
   ledger.attach(events);
-  const agents = new AgentRegistry(settings, workspace);
   let blocked: Blocked | null = null;
   const queue = new FileQueue(workspace, {
     durability: settings.durability,
     version: VERSION,
-    vet: (task) => vet(task, settings, workspace, agents),
+    vet: (task) => vet(task, ctx.settings, workspace, ctx.agents),
     onWaiting: (task) => blocked?.arrived(task),
     onRefused: (task) => {
       events.emit('transition', {
@@ -96,7 +98,7 @@ export async function runDaemon(
     settings,
     queue,
     events,
-    agents,
+    agents: new AgentRegistry(settings, workspace),
     limits: new Limits(workspace),
     self: self(),
     ask: options.ask,
@@ -115,17 +117,15 @@ export async function runDaemon(
   events.on((event) => event.event === 'transition' && counter.moved(event.from, event.to));
   const counts = () => ({ ...counter.large, ...(queue.intake.size < LARGE ? {} : { incoming: queue.intake.size }) });
   const board = new Board(ctx, scheduler.holds, (count) => scheduler.waits(count), counts, VERSION);
-  let finished: () => void = () => {};
+  const supervision = supervise(ctx, scheduler);
+  const { halt, over } = halting(scheduler, supervision.stopping);
   let lost: (why: TowpathError) => void = () => {};
-  const over = new Promise<void>((resolve, reject) => {
-    finished = resolve;
+  const taken = new Promise<never>((_, reject) => {
     lost = reject;
   });
-  const halt = (now: boolean) => {
-    scheduler.close();
-    if (now) for (const id of scheduler.jobs.keys()) void scheduler.end(id, 'stop');
-    void Promise.all([...scheduler.jobs.values()].map((job) => job.done)).then(finished);
-  };
+  // From the first moment: a daemon that is to end claims nothing on its way up.
+  if (stop.signal.aborted) scheduler.close();
+  stop.signal.addEventListener('abort', () => scheduler.close());
   const server = await serveControl(socketPath(workspace), (request) => answer(ctx, scheduler, board, halt, request));
   if (orphans > 0)
     events.emit('warning', {
@@ -133,55 +133,16 @@ export async function runDaemon(
     });
   events.emit('daemon_started', { pid: process.pid, version: VERSION });
   board.publish();
-  /** Runs what may meet a fault of the machine: told, held, and done again when it is over. */
-  const guarded = async (work: () => unknown) => {
-    try {
-      await work();
-    } catch (thrown) {
-      if (!scheduler.holds.blame(thrown))
-        events.emit('warning', { message: `could not look for work: ${messageOf(thrown)}` });
-    }
-    scheduler.nudge();
-  };
-  const lookAgain = () => guarded(() => queue.intake.refresh());
-  let burst = 0;
-  let afterBurst: NodeJS.Timeout | undefined;
-  const hinted = (hint: QueueHint) => {
-    if (hint.queue !== 'incoming') {
-      blocked.changed(hint.queue, hint.name);
-      if (hint.name) void noticeHandMoves(ctx, scheduler, hint.queue, hint.name);
-    } else if (!hint.name) void lookAgain();
-    else if (++burst > BURST) {
-      clearTimeout(afterBurst);
-      afterBurst = setTimeout(() => {
-        burst = 0;
-        void lookAgain();
-      }, BURST_QUIET_MS);
-    }
-    scheduler.nudge();
-  };
-  const unwatch = await queue.watch(hinted, (why) =>
-    scheduler.holds.setFault(
-      'watch',
-      why === null
-        ? null
-        : {
-            what: `the queues cannot be watched: ${why}`,
-            doing: `they are read every ${formatDuration(UNWATCHED_MS)} instead`,
-          },
-    ),
-  );
-  await agents.findAuto();
+  const look = new Look(ctx, scheduler, blocked, () => void counter.refresh().catch(() => {}));
+  await look.watch();
+  await ctx.agents.findAuto();
   const lastAlive = statSync(workspace.alive, { throwIfNoEntry: false })?.mtimeMs ?? 0;
   const background = await startBackground(ctx, scheduler, ledger);
   const machine = watchMachine(ctx, {
     holds: scheduler.holds,
     hold,
     ledger,
-    mended: () => {
-      void scheduler.takeLeftovers();
-      void guarded(() => queue.intake.scan());
-    },
+    mended: () => look.anew(),
     clockSet: (ms) => {
       if (ms < 0) queue.intake.clockSetBack();
       scheduler.nudge();
@@ -193,65 +154,46 @@ export async function runDaemon(
   });
   await scheduler.takeLeftovers();
   await sweepHandMoves(ctx, scheduler, lastAlive);
-  const began = performance.now();
-  // The first is the best of all when they are read in time; with very many the best of those that were read so far.
-  const choose = () => {
-    scheduler.ready = true;
-    scheduler.nudge();
-  };
-  const scan = guarded(() => queue.intake.scan(() => performance.now() - began > FIRST_LOOK_MS && choose())).then(
-    choose,
-  );
-  scheduler.nudge();
-  void guarded(() => counter.refresh());
-  const timers = [
-    setInterval(() => {
-      if (queue.intake.unsettled > 0) void guarded(() => queue.intake.recheck());
-    }, SETTLE_MS),
-    setInterval(() => {
-      if (!scheduler.holds.hasFault('watch')) return;
-      blocked.refresh();
-      void lookAgain();
-    }, UNWATCHED_MS),
-    setInterval(() => {
-      blocked.refresh();
-      burst = 0;
-      void guarded(() => counter.refresh());
-      void agents.findAuto().then(lookAgain);
-      void scheduler.takeLeftovers();
-    }, RESCAN_MS),
-  ];
-  stop.signal.addEventListener('abort', () => halt(false));
-  stop.now.addEventListener('abort', () => halt(true));
-  options.onReady?.(process.pid);
-  if (stop.signal.aborted) halt(stop.now.aborted);
-  let scanned = false;
-  void scan.then(() => {
-    scanned = true;
+  let looked = false;
+  void look.first().then(() => {
+    looked = true;
     scheduler.nudge();
   });
+  stop.onReload?.(() => {
+    supervision.reloading();
+    void reloadSettings(ctx, scheduler);
+  });
+  stop.signal.addEventListener('abort', () => halt('wait'));
+  stop.now.addEventListener('abort', () => halt('now'));
+  options.onReady?.(process.pid);
+  supervision.ready();
+  if (stop.signal.aborted) halt(stop.now.aborted ? 'now' : 'wait');
   scheduler.onRound(() => {
     board.soon();
-    if ((options.drain || options.single) && scanned && !scheduler.stopping && scheduler.drained && background.ready)
-      halt(false);
+    supervision.round();
+    if ((options.drain || options.single) && looked && !scheduler.stopping && scheduler.drained && background.ready)
+      halt('wait');
   });
-  await over;
-  for (const timer of timers) clearInterval(timer);
-  clearTimeout(afterBurst);
+  const { mode, clean } = await Promise.race([over, taken]);
   scheduler.close();
   machine.close();
-  await background.close();
-  await unwatch();
+  const closed = Promise.all([background.close(), supervision.close()]);
+  if (mode === 'wait') await closed;
+  else await Promise.race([closed, sleep(CLOSE_MS)]);
+  if (mode !== 'wait') await endPrograms();
+  await look.close();
   await queue.intake.save();
   server.close();
   if (options.drain) tellWhoWaits(ctx, scheduler);
   const bad = (['failed', 'blocked'] as const).some((name) => someTaskNames(workspace.queue(name), 1).length > 0);
-  events.emit('daemon_stopped', { reason: options.drain ? 'drained' : 'stopped' });
+  const left = clean ? 'stopped' : `stopped, with ${scheduler.jobs.size} at work that the next start goes on with`;
+  events.emit('daemon_stopped', { reason: options.drain && clean ? 'drained' : left });
   ledger.flush();
   ledger.close();
   board.remove();
   rmSync(socketPath(workspace), { force: true });
-  hold.release();
+  // Where work was broken off, the kernel lets go of the workspace when this process ends: no sooner may another begin.
+  if (clean) hold.release();
   if (options.single) return scheduler.clean;
   return !options.drain || (!bad && scheduler.leftIsFine);
 }

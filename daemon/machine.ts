@@ -39,7 +39,7 @@ interface Owner {
 }
 
 export function watchMachine(ctx: Context, { holds, hold, ledger, mended, clockSet, lost }: Owner): Machine {
-  const { workspace, settings } = ctx;
+  const { workspace } = ctx;
   let probed = Number.NEGATIVE_INFINITY;
   const clock = clockWatch();
 
@@ -60,7 +60,7 @@ export function watchMachine(ctx: Context, { holds, hold, ledger, mended, clockS
   const disk = () => {
     const { bavail, bsize, files, ffree } = statfsSync(workspace.root);
     const free = bavail * bsize;
-    const floor = settings.limits.disk_free;
+    const floor = ctx.settings.limits.disk_free;
     const few = files > 0 && ffree < 100 ? 'no more files can be made on this disk' : null;
     const low =
       free < floor

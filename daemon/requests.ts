@@ -2,6 +2,7 @@
 import type { ParsedRequest } from './api/control.ts';
 import type { Context } from './attempt/context.ts';
 import type { Board } from './board.ts';
+import type { Halt } from './halt.ts';
 import { answer as answerQuestion, type Operator, PLAIN_VERBS, reject, resolve } from './operate.ts';
 import { toJson } from './queue/port.ts';
 import type { Scheduler } from './scheduler.ts';
@@ -11,7 +12,7 @@ export async function answer(
   ctx: Context,
   scheduler: Scheduler,
   board: Board,
-  halt: (now: boolean) => void,
+  halt: (mode: Halt) => void,
   request: ParsedRequest,
 ): Promise<unknown> {
   const op: Operator = { ...ctx, endRunning: (id, why) => scheduler.end(id, why) };
@@ -24,7 +25,7 @@ export async function answer(
     case 'info':
       return board.info();
     case 'stop':
-      setImmediate(() => halt(request.now));
+      setImmediate(() => halt(request.keep ? 'keep' : request.now ? 'now' : 'wait'));
       return { running: scheduler.jobs.size };
     case 'dropped':
       ctx.queue.intake.handedOver(request.name);

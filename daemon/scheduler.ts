@@ -117,7 +117,10 @@ export class Scheduler {
       if (this.jobs.has(task.id) || this.#broken.has(task.id) || this.#treeBusy(task)) continue;
       const wait = task.state.not_before ? Date.parse(task.state.not_before) - Date.now() : 0;
       if (wait > 0) this.#wakeIn(wait);
-      else this.#start(task, null, (signal) => gate(this.#ctx, task, signal));
+      else {
+        const ctx = { ...this.#ctx };
+        this.#start(task, null, (signal) => gate(ctx, task, signal));
+      }
     }
   }
 
@@ -145,11 +148,13 @@ export class Scheduler {
 
   /** Runs a claim, also one that an earlier daemon made. */
   take(claim: Claim): void {
+    // A copy: settings that are reloaded meanwhile are for the next claims.
+    const ctx = { ...this.#ctx };
     this.#start(claim.task, claim, async (signal) => {
-      const settled = await attempt(this.#ctx, claim, signal);
+      const settled = await attempt(ctx, claim, signal);
       const job = this.jobs.get(claim.task.id);
       if (job) job.claim = null;
-      return settled?.queue === 'provisional' && !signal.aborted ? gate(this.#ctx, settled, signal) : settled;
+      return settled?.queue === 'provisional' && !signal.aborted ? gate(ctx, settled, signal) : settled;
     });
   }
 

@@ -14,7 +14,11 @@ if (major > 22 || (major === 22 && minor >= 22)) {
 } else if (existsSync(pinned)) {
   // Called with an older Node by name: the pinned one does the work, and hears the signals that were meant for it.
   const child = spawn(pinned, process.argv.slice(1), { stdio: 'inherit' });
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal));
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'])
+    process.on(signal, () => {
+      // A terminal sends Ctrl-C to both of us: passed on, it would count twice.
+      if (signal !== 'SIGINT' || !process.stdin.isTTY) child.kill(signal);
+    });
   child.once('exit', (code, signal) => {
     process.exitCode = code ?? (signal ? 1 : 0);
   });

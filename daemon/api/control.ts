@@ -13,7 +13,7 @@ const id = z.string().min(1);
 /** What can be asked of a running daemon. */
 const requestSchema = z.discriminatedUnion('op', [
   z.object({ op: z.literal('info') }),
-  z.object({ op: z.literal('stop'), now: z.boolean().default(false) }),
+  z.object({ op: z.literal('stop'), now: z.boolean().default(false), keep: z.boolean().default(false) }),
   z.object({ op: z.literal('dropped'), name: id }),
   z.object({ op: z.literal('waiting'), limit: z.number().int().positive() }),
   z.object({ op: z.literal('pause_all'), reason: z.string() }),

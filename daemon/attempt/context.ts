@@ -7,8 +7,12 @@ import type { Workspace } from '../paths.ts';
 import type { Identity } from '../process/identity.ts';
 import type { FileQueue } from '../queue/files/engine.ts';
 
-/** Asks the person at the terminal about a failed hook; null when nobody sits there. */
-export type Ask = (question: { task: string; event: string; reason: string }) => Promise<'retry' | 'skip' | 'abort'>;
+/** Asks the person at the terminal about a failed hook; null when nobody sits there. The answer is null when the daemon stops first. */
+export type Ask = (question: {
+  task: string;
+  event: string;
+  reason: string;
+}) => Promise<'retry' | 'skip' | 'abort' | null>;
 
 export interface Context {
   workspace: Workspace;

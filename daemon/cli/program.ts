@@ -64,7 +64,12 @@ export async function main(argv: readonly string[], version: string): Promise<nu
     'stop',
     'stop the daemon once the running attempts have ended',
     async () => (await import('./stop.ts')).stop,
-    (c) => c.option('--now', 'end the running attempts and put their tasks back'),
+    (c) =>
+      c
+        .option('--now', 'end the running attempts and put their tasks back')
+        .addOption(
+          new Option('--keep-agents', 'leave the agents running: the next start goes on with them').conflicts('now'),
+        ),
   );
   add(
     'enqueue <files...>',

@@ -5,6 +5,7 @@ import { runDaemon } from '../daemon.ts';
 import { EXIT } from '../errors.ts';
 import { findWorkspace } from '../paths.ts';
 import type { Common } from './common.ts';
+import { signalOrders } from './signals.ts';
 import { showProgress } from './view/progress.ts';
 
 interface StartOptions extends Common {
@@ -16,14 +17,9 @@ interface StartOptions extends Common {
 
 export async function start(_: [], options: StartOptions): Promise<number> {
   const workspace = findWorkspace(options.workspace);
-  const stop = new AbortController();
-  const now = new AbortController();
-  const end = () => {
-    if (stop.signal.aborted) return now.abort();
-    stop.abort();
-    if (!options.json) console.error('stopping once the running attempts have ended; again to put them back at once');
-  };
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, end);
+  const orders = signalOrders((line) => options.json || console.error(line));
+  // The work goes on when nobody reads what is shown any more (`| head`, a closed terminal, a journal that restarts).
+  for (const stream of [process.stdout, process.stderr]) stream.removeAllListeners('error').on('error', () => {});
   const terminal = process.stdin.isTTY === true && process.stderr.isTTY === true && !options.json;
   const clean = await runDaemon(
     {
@@ -32,27 +28,32 @@ export async function start(_: [], options: StartOptions): Promise<number> {
       ...(options.role ? { role: options.role } : {}),
       drain: options.drain ?? false,
       single: options.singleTask ?? false,
-      ask: terminal ? askAtTerminal() : null,
+      ask: terminal ? askAtTerminal(orders.signal) : null,
       onEvents: (events) => showProgress(events, { json: options.json ?? false }),
     },
-    { signal: stop.signal, now: now.signal },
+    orders,
   );
   return clean ? EXIT.ok : EXIT.failed;
 }
 
-/** One question at a time; anything but a clear answer is asked again. */
-function askAtTerminal(): Ask {
+/** One question at a time; anything but a clear answer is asked again. Null once the daemon is to stop. */
+function askAtTerminal(stop: AbortSignal): Ask {
   let last: Promise<unknown> = Promise.resolve();
   const one: Ask = async ({ task, reason }) => {
+    if (stop.aborted) return null;
     const lines = createInterface({ input: process.stdin, output: process.stderr });
+    // While it reads, the terminal sends no signal for Ctrl-C.
+    lines.on('SIGINT', () => process.kill(process.pid, 'SIGINT'));
     try {
       for (;;) {
-        const said = (await lines.question(`${task}: ${reason}\n[r]etry, [s]kip the hook, [a]bort the task? `))
-          .trim()
-          .toLowerCase();
+        const question = `${task}: ${reason}\n[r]etry, [s]kip the hook, [a]bort the task? `;
+        const said = (await lines.question(question, { signal: stop })).trim().toLowerCase();
         for (const decision of ['retry', 'skip', 'abort'] as const)
           if (said !== '' && decision.startsWith(said)) return decision;
       }
+    } catch (thrown) {
+      if (stop.aborted) return null;
+      throw thrown;
     } finally {
       lines.close();
     }

@@ -49,12 +49,27 @@ export interface RunResult {
 const DRAIN_MS = 1000;
 const LINE_BYTES = 64 * 1024;
 
+/** How the programs that run are called off, and whether that was done. */
+const running = new Map<symbol, () => Promise<unknown>>();
+let abandoned = false;
+const never = new Promise<never>(() => {});
+
+/**
+ * For a process that is about to leave: ends every program that runs. Whoever waits for one waits for ever, so that a
+ * program that was called off is not taken for one that failed; from now on none is started.
+ */
+export async function endPrograms(): Promise<void> {
+  abandoned = true;
+  await Promise.all([...running.values()].map((end) => end()));
+}
+
 /** Never rejects. The program leads a session of its own; what it leaves running is ended with it. */
 export async function run(options: RunOptions): Promise<RunResult> {
   const { argv, cwd, input, timeout_ms, maxOutput = 1024 * 1024, onLine, signal: abort, grace_ms } = options;
   const begun = performance.now();
   const marker = `${options.env[MARKER] ?? `towpath/${process.pid}`}/${randomBytes(6).toString('hex')}`;
   const nothing = { code: null, signal: null, stdout: '', stderr: '', timedOut: false, duration_ms: 0, left: [] };
+  if (abandoned) return never;
   if (abort?.aborted) return { ...nothing, aborted: true };
 
   const since = birth();
@@ -66,6 +81,8 @@ export async function run(options: RunOptions): Promise<RunResult> {
   // other trace behind as well escapes; a program under the shim cannot.
   const cgroup = makeCgroup(marker);
   const joined = cgroup === null ? null : joinCgroup(cgroup, child.pid!).then(() => Object.assign(target, { cgroup }));
+  const key = Symbol();
+  running.set(key, () => endTree(target, { grace_ms: DRAIN_MS }));
   const exited = new Promise<[number | null, NodeJS.Signals | null]>((resolve) => {
     child.once('exit', (code, signal) => resolve([code, signal]));
   });
@@ -94,6 +111,8 @@ export async function run(options: RunOptions): Promise<RunResult> {
   void joined?.then(() => removeCgroup(cgroup!));
   child.stdout.destroy();
   child.stderr.destroy();
+  running.delete(key);
+  if (abandoned) return never;
   return {
     code,
     signal,

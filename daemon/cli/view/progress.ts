@@ -4,6 +4,9 @@ import { type Output, outputTo } from './output.ts';
 import { factOf, IdColumn, sentence } from './sentence.ts';
 import { paintOf, type Screen, screenOf } from './style.ts';
 
+/** A reader that stands still (a pager) is waited for up to so many bytes; then lines are left out, for the daemon goes on. */
+const STALLED_BYTES = 1024 * 1024;
+
 export interface ProgressOptions {
   json?: boolean;
   /** Also what agents print, and the hooks that had nothing to say. */
@@ -17,7 +20,9 @@ export function showProgress(events: Events, options: ProgressOptions = {}): () 
   const stream = options.stream ?? process.stdout;
   const out = outputTo(stream);
   const write = progressWriter(out, () => screenOf(stream, { json: options.json ?? false }), options);
-  return events.on(write);
+  return events.on((event) => {
+    if (stream.writableLength < STALLED_BYTES) write(event);
+  });
 }
 
 /** The same for any output; `screen` is asked for at each line, because a window may change its size. */

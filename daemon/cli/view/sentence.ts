@@ -49,6 +49,15 @@ function partsOf({ event, data }: Fact): Part[] {
       return [['tone:care', 'claiming paused'], ...aside(text('reason'))];
     case 'claiming_resumed':
       return [['tone:good', 'claiming goes on']];
+    case 'settings_reloaded': {
+      const list = (key: string) => (Array.isArray(data[key]) ? data[key].join(', ') : '');
+      const fixed = list('after_restart');
+      return [
+        'settings reloaded',
+        ...aside(list('changed') || (fixed ? '' : 'nothing changed')),
+        ...(fixed ? [['tone:care', `  ${fixed}: takes effect after a restart`] satisfies Part] : []),
+      ];
+    }
     case 'task_seen':
       return [`seen in ${text('queue')}`, ...aside(text('title'))];
     case 'transition': {
