@@ -142,6 +142,19 @@ export async function main(argv: readonly string[], version: string): Promise<nu
         .addOption(new Option('--limit <n>', 'the last n').argParser(whole)),
   );
   add(
+    'service <action>',
+    'let systemd or launchd keep the daemon up: install, uninstall, status, print',
+    async () => (await import('./service.ts')).service,
+    (c) => {
+      c.registeredArguments[0]!.choices(['install', 'uninstall', 'status', 'print']);
+      return c
+        .option('--system', "a service of the machine instead of the user's own; needs root")
+        .option('--no-start', 'with install: write and enable it, and start it later')
+        .addOption(new Option('--systemd', 'with print: the systemd unit, on any machine').conflicts('launchd'))
+        .option('--launchd', 'with print: the property list of launchd, on any machine');
+    },
+  );
+  add(
     'demo',
     'a throwaway repository and five tasks, with no agent and no key',
     async () => (await import('./demo.ts')).demo,
