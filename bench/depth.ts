@@ -48,7 +48,9 @@ function fill(place: Towpath, waiting: number, done: number): void {
 
 /** Drops a task before the daemon starts; ms from the start of the process to that of the task's program. */
 async function firstTask(place: Towpath, id: string): Promise<number> {
-  place.stage(id, NOW)();
+  const drop = place.stage(id, NOW);
+  await sleep(30);
+  drop();
   const began = wallMs();
   await place.start();
   await until(() => /^\d+\n$/.test(place.printed(id)), `${id} has run`, 120_000, 5);

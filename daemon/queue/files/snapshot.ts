@@ -1,18 +1,21 @@
 // What was read of the waiting files, kept for the next start: a file that changed since is read again, a broken snapshot is none.
 import { closeSync, openSync, readSync, renameSync, writeSync } from 'node:fs';
 import { crc32 } from 'node:zlib';
-import { type Sign, sameSign, type Waiting, waitingOf } from './waiting.ts';
+import { type Sign, sameSign, sharedSpec, type Waiting, waitingOf } from './waiting.ts';
 
 /** To be raised whenever a file would be read differently. */
-const FORMAT = 1;
-/** Lines written in one go; between them other work goes on. */
-const CHUNK = 2000;
+const FORMAT = 2;
+/** Written in one go, characters; between them other work goes on. */
+const CHUNK = 1 << 18;
 /** Read in one go, bytes. */
 const PIECE = 1 << 18;
 
-type Row = [string, number, number, number, number, string, string, Waiting['spec'], Waiting['state']];
+/** Name, signs, id (null: the name's stem), age, which of the specs before it, and state if there is one. */
+type Row = [string, number, number, number, number, string | null, string, number, Waiting['state']?];
+/** A spec by itself: those that share one are many. */
+type SpecRow = [Waiting['spec']];
 
-/** Lines of JSON: a head, one for each file, and an end that tells how many there are and their sum. */
+/** Lines of JSON: a head, one for each spec and each file, and an end that tells how many there are and their sum. */
 export class Snapshot {
   readonly #path: string;
   readonly #head: string;
@@ -68,13 +71,24 @@ export class Snapshot {
         for (let at = 0; at < bytes.byteLength; ) at += writeSync(fd, bytes, at);
       };
       let chunk = this.#head;
+      const specs = new Map<Waiting['spec'], number>();
       for (const one of entries) {
         const { ino, size, mtime, ctime } = one.sign;
         // One whose sign was not kept would not be found again.
         if (one.gone || ctime === 0) continue;
-        const row: Row = [one.name, ino, size, mtime, ctime, one.id, one.created_at, one.spec, one.state];
+        let spec = specs.get(one.spec);
+        if (spec === undefined) {
+          spec = specs.size;
+          specs.set(one.spec, spec);
+          chunk += `${JSON.stringify([one.spec] satisfies SpecRow)}\n`;
+          lines++;
+        }
+        const id = `${one.id}.md` === one.name ? null : one.id;
+        const row: Row = [one.name, ino, size, mtime, ctime, id, one.created_at, spec];
+        if (Object.keys(one.state).length > 0) row.push(one.state);
         chunk += `${JSON.stringify(row)}\n`;
-        if (++lines % CHUNK > 0) continue;
+        lines++;
+        if (chunk.length < CHUNK) continue;
         put(chunk);
         chunk = '';
         await new Promise(setImmediate);
@@ -90,15 +104,19 @@ export class Snapshot {
 
   #load(): Map<string, Waiting> {
     const rows = new Map<string, Waiting>();
+    const specs: ReturnType<typeof sharedSpec>[] = [];
     try {
-      const end = readLines(this.#path, (line, at) => {
-        if (at === 0) {
+      const end = readLines(this.#path, (line, number) => {
+        if (number === 0) {
           if (`${line}\n` !== this.#head) throw new Error('of another version');
           return;
         }
-        const [name, ino, size, mtime, ctime, id, created_at, spec, state] = JSON.parse(line) as Row;
-        const sign = { ino, size, mtime, ctime };
-        rows.set(name, waitingOf({ id, created_at, spec, state }, name, sign));
+        const row = JSON.parse(line) as Row | SpecRow;
+        if (row.length === 1) return void specs.push(sharedSpec(row[0]));
+        const [name, ino, size, mtime, ctime, id, created_at, at, state = {}] = row;
+        const shared = specs[at]!;
+        const task = { id: id ?? name.slice(0, -3), created_at, spec: shared.spec, state };
+        rows.set(name, waitingOf(task, name, { ino, size, mtime, ctime }, shared));
       });
       return end ? rows : new Map();
     } catch {

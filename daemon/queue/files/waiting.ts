@@ -89,8 +89,8 @@ export function heldState({ not_before, outcome, reason }: State): Choice['state
 }
 
 /** A sign that may hide a change is not kept: the next look reads the file again. */
-export function waitingOf(task: Choice, name: string, sign: Sign): Waiting {
-  const { spec, kind } = sharedSpec(task.spec);
+export function waitingOf(task: Choice, name: string, sign: Sign, shared = sharedSpec(task.spec)): Waiting {
+  const { spec, kind } = shared;
   const { id, created_at } = task;
   const choice = { id, created_at, spec, state: heldState(task.state) };
   const kept = isSettledSign(sign) ? sign : NO_SIGN;
