@@ -46,7 +46,8 @@ export function readWork(workspace: Workspace, id: string): Work | null {
 /** Kept before anything is made that only it knows for ours: without it after a power cut, a branch would be a stranger's. */
 export function writeWork({ workspace, settings }: WorkOwner, id: string, work: Work): Work {
   mkdirSync(workspace.runs(id), { recursive: true, mode: 0o700 });
-  const sync = settings.durability === 'full';
+  // Of a folder without git nothing but the folder is known.
+  const sync = settings.durability === 'full' && work.kind !== 'folder';
   writeJson(path(workspace, id), work, sync);
   if (sync) syncFolder(workspace.runs(id));
   return work;
@@ -65,7 +66,7 @@ export async function keepWork(
   if (commit && work.kind !== 'folder' && settings.durability === 'full')
     await keepCommit(work.open?.root ?? work.worktree, work.start ?? work.open?.head ?? null, commit, refs);
   if (work.kept !== attempt) writeWork({ workspace, settings }, id, { ...work, kept: attempt });
-  if (settings.durability === 'full') await syncAll([dirname(workspace.runs(id))]);
+  if (settings.durability === 'full' && work.kind !== 'folder') await syncAll([dirname(workspace.runs(id))]);
 }
 
 interface WorkOwner {
