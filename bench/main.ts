@@ -1,17 +1,29 @@
-// npm run bench [-- NAME…]: measures a real daemon against a floor of the same run and prints one table.
+// npm run bench [-- NAME… --tasks N --seed N]: measures a real daemon against a floor of the same run and prints one table.
 import { availableParallelism, loadavg } from 'node:os';
+import { parseArgs } from 'node:util';
+import { claimed } from './claimed.ts';
 import { depth } from './depth.ts';
 import { drop } from './drop.ts';
 import { idle } from './idle.ts';
 import { rate } from './rate.ts';
+import { restart } from './restart.ts';
 import { share } from './share.ts';
+import { report } from './soak/report.ts';
 import { type Row, table } from './table.ts';
 import { removeAll } from './workspace.ts';
 import { worktrees } from './worktrees.ts';
 
-const PARTS: Record<string, () => Promise<Row[]>> = { drop, rate, idle, share, worktrees, depth };
+/** The soak: tasks between two faults. */
+const FAULT_EVERY = 40;
+const { positionals: names, values } = parseArgs({
+  allowPositionals: true,
+  options: { tasks: { type: 'string', default: '10000' }, seed: { type: 'string', default: '1' } },
+});
+const soak = () => report({ tasks: Number(values.tasks), seed: Number(values.seed), every: FAULT_EVERY });
+const PARTS: Record<string, () => Promise<Row[]>> = {
+  ...{ drop, rate, idle, share, worktrees, restart, claimed, depth, soak },
+};
 
-const names = process.argv.slice(2);
 const unknown = names.filter((name) => !Object.hasOwn(PARTS, name));
 if (unknown.length > 0 || process.platform !== 'linux') {
   console.error(

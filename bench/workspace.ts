@@ -46,8 +46,14 @@ export function makeRepo(dir: string): void {
 
 /** A process with folders that tasks go through; `stop` ends it by its own pid. */
 export class Place {
-  readonly root = tempDir();
+  readonly root: string;
   child: ChildProcess | null = null;
+  /** The end of what the last process wrote to stderr. */
+  said = '';
+
+  constructor(root = tempDir()) {
+    this.root = root;
+  }
 
   path(...parts: string[]): string {
     return join(this.root, ...parts);
@@ -79,14 +85,14 @@ export class Place {
   }
 
   protected async launch(argv: string[], ready: () => boolean): Promise<void> {
-    let said = '';
+    this.said = '';
     const child = spawn(argv[0]!, argv.slice(1), { cwd: this.root, stdio: ['ignore', 'ignore', 'pipe'] });
     child.stderr.on('data', (chunk: Buffer) => {
-      said = (said + chunk.toString()).slice(-2000);
+      this.said = (this.said + chunk.toString()).slice(-2000);
     });
     this.child = child;
     await until(() => {
-      if (child.exitCode !== null) throw new Error(`${argv.join(' ')} ended: ${said}`);
+      if (child.exitCode !== null) throw new Error(`${argv.join(' ')} ended: ${this.said}`);
       return ready();
     }, 'the start');
   }
@@ -117,8 +123,8 @@ export class Place {
 
 /** Towpath itself. `settings` is the text of towpath.yaml. */
 export class Towpath extends Place {
-  constructor(settings: string) {
-    super();
+  constructor(settings: string, root?: string) {
+    super(root);
     this.file('towpath.yaml', settings);
     for (const queue of ['incoming', 'claimed', 'provisional', 'done', 'blocked', 'failed'])
       mkdirSync(this.path('queues', queue), { recursive: true });
