@@ -10,6 +10,8 @@ import type { Choice, Claim, Task } from './queue/port.ts';
 import { recover } from './recover.ts';
 import { DEFAULT_ROLE, readRole } from './roles/role.ts';
 import type { Blocked } from './waiting/blocked.ts';
+import { Broken } from './waiting/broken.ts';
+import type { Job } from './waiting/job.ts';
 import { allWait, whyFirst } from './waiting/left.ts';
 import { type Wait, waitReason } from './waiting/wait.ts';
 
@@ -20,22 +22,6 @@ export interface SchedulerOptions {
   /** One task, then no more. */
   single: boolean;
 }
-
-/** A task at work in this process: an attempt, its gate, or both in a row. */
-export interface Job {
-  id: string;
-  agent: string;
-  role: string;
-  repo: string;
-  minor: boolean;
-  abort: AbortController;
-  /** Null while only its gate runs. */
-  claim: Claim | null;
-  done: Promise<void>;
-}
-
-/** After a fault of the machine the work is tried again so much later, ms. */
-const REENTER_MS = 5000;
 
 export class Scheduler {
   readonly jobs = new Map<string, Job>();
@@ -48,7 +34,14 @@ export class Scheduler {
   ready = false;
   /** No task that was taken here came to a bad end. */
   clean = true;
-  readonly #broken = new Set<string>();
+  readonly #broken = new Broken(
+    (id) => {
+      // Its queue may have been away when it broke off.
+      this.#blocked.changed('provisional', `${id}.md`);
+      return this.takeLeftovers();
+    },
+    (id) => this.#isLeft(id),
+  );
   #leftovers: Promise<void> | null = null;
   #taken = 0;
   #running = false;
@@ -114,7 +107,7 @@ export class Scheduler {
     if (this.stopping) return;
     for (const task of await this.#blocked.ungated()) {
       if (this.jobs.size >= this.#ctx.settings.concurrency.total) return;
-      if (this.jobs.has(task.id) || this.#broken.has(task.id) || this.#treeBusy(task)) continue;
+      if (this.jobs.has(task.id) || this.#broken.cools(task.id) || this.#treeBusy(task)) continue;
       const wait = task.state.not_before ? Date.parse(task.state.not_before) - Date.now() : 0;
       if (wait > 0) this.#wakeIn(wait);
       else {
@@ -169,12 +162,14 @@ export class Scheduler {
       })
       .then((ended) => {
         if (!ended || ended.queue === 'failed' || ended.queue === 'blocked') this.clean = false;
-        if (!ended && !abort.signal.aborted) this.#reenter(task.id);
+        const job = this.jobs.get(task.id);
+        if (!ended && !abort.signal.aborted && job) this.#broken.add(job);
         this.jobs.delete(task.id);
         this.#blocked.changed('provisional', `${task.id}.md`);
         this.nudge();
       });
     const repo = repoOf(task, this.#ctx.settings, this.#ctx.workspace);
+    this.#broken.taken(task.id);
     this.jobs.set(task.id, {
       id: task.id,
       agent,
@@ -187,13 +182,11 @@ export class Scheduler {
     });
   }
 
-  /** A claim or a gate that broke off for a fault of the machine (a full disk …) is entered again a little later. */
-  #reenter(id: string): void {
-    this.#broken.add(id);
-    setTimeout(() => {
-      this.#broken.delete(id);
-      void this.takeLeftovers();
-    }, REENTER_MS);
+  /** A claim or a gate that broke off is still there to be entered again. */
+  async #isLeft(id: string): Promise<boolean> {
+    if (this.holds.reason !== null) return true;
+    const task = await this.#ctx.queue.get(id);
+    return task?.queue === 'claimed' || (task?.queue === 'provisional' && !task.state.waits_for);
   }
 
   /** Goes on with claimed tasks that nobody works on: an earlier daemon left them, or their work broke off. */
@@ -207,7 +200,7 @@ export class Scheduler {
 
   async #takeLeftovers(): Promise<void> {
     if (this.stopping) return;
-    const atWork = (id: string) => this.jobs.has(id) || this.#broken.has(id);
+    const atWork = (id: string) => this.jobs.has(id) || this.#broken.cools(id);
     try {
       for (const claim of await recover(this.#ctx, atWork)) this.take(claim);
     } catch (thrown) {
@@ -226,7 +219,7 @@ export class Scheduler {
     return waitReason(task, {
       settings,
       hold: this.holds.reason,
-      jobs: [...this.jobs.values()],
+      jobs: this.#inUse,
       agent,
       role,
       repo,
@@ -248,7 +241,13 @@ export class Scheduler {
 
   #treeBusy(task: Task): boolean {
     const repo = repoOf(task, this.#ctx.settings, this.#ctx.workspace);
-    return task.spec.complexity === 'minor' && [...this.jobs.values()].some((job) => job.minor && job.repo === repo);
+    const busy = (job: Job) => job.minor && job.repo === repo && job.id !== task.id;
+    return task.spec.complexity === 'minor' && this.#inUse.some(busy);
+  }
+
+  /** Who has a slot, and a tree: also work that broke off, whose agent may live and whose files may lie there. */
+  get #inUse(): Job[] {
+    return [...this.jobs.values(), ...this.#broken.jobs];
   }
 
   /** Why the first so many waiting tasks wait, by id; nobody while all slots are taken. */
@@ -290,7 +289,7 @@ export class Scheduler {
 
   /** Nothing runs, nothing is about to, and nothing ever will without a person. */
   get drained(): boolean {
-    if (this.jobs.size > 0 || this.#broken.size > 0 || this.#running || this.#again || this.#blocked.gatesWait)
+    if (this.jobs.size > 0 || this.#broken.jobs.length > 0 || this.#running || this.#again || this.#blocked.gatesWait)
       return false;
     if (this.#options.single && this.#taken > 0) return true;
     if (this.#ctx.queue.intake.unsettled > 0 || this.#blocked.busy) return false;

@@ -22,13 +22,15 @@ export async function gate(ctx: Context, found: Task, signal: AbortSignal): Prom
   // By the front matter that was claimed: an agent could have written into the file, a person may have broken it.
   const task = { ...found, spec: readRun(ctx.workspace.run(id, state.runs ?? 1))?.spec ?? found.spec };
   let plan: Plan | null = null;
-  let ending: Ending | 'accept' | 'review';
+  let ending: Ending | 'accept' | 'review' | null = null;
   try {
     plan = makePlan(task, ctx, task.state.agent);
     ending = await judge(ctx, task, plan, signal);
     if (signal.aborted) return null;
     if (ending === 'accept') return await accept(ctx, task);
   } catch (thrown) {
+    // It is landed, and only the file could not be moved: that is done again, and not the work.
+    if (ending === 'accept' && readWork(ctx.workspace, id)?.accepted) throw thrown;
     ending =
       thrown instanceof GitProblem && thrown.kind === 'conflict'
         ? failure('conflict', thrown.line)

@@ -2,10 +2,10 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, describe, expect, it } from 'vitest';
 import type { Status } from '../../daemon/cli/view/status.ts';
 import { canMount, memoryDisk } from '../helpers/disk.ts';
-import { shellTask, TestWorkspace, until, workspaces } from '../helpers/workspace.ts';
+import { shellTask, TestWorkspace, tempDir, until, workspaces } from '../helpers/workspace.ts';
 
 const workspace = workspaces();
 const SETTINGS = 'agent: shell\nretry: {initial: 100ms}\nlimits: {disk_free: 0MB}\n';
@@ -109,6 +109,59 @@ it('queues/ taken away and put back: nothing is made in its place, and the runni
   ws.file('queues/incoming/next.md', shellTask('echo hi > hi'));
   await ws.reaches('next', 'done', 60_000);
 }, 120_000);
+
+describe('queues/ taken away while a minor task', () => {
+  const folder = tempDir();
+  afterAll(() => rmSync(folder, { recursive: true }));
+  const commits = (ws: TestWorkspace) =>
+    ws.git('log', '--format=%s', '--name-only', 'main').trim().split(/\n+/).join(' ');
+
+  it('passes its gate: it is landed once, and not done again', async () => {
+    const ws = workspace(SETTINGS);
+    await ws.start();
+    const go = `${folder}/gate`;
+    const front = `complexity: minor\nchecks: ["touch ${go}-here; until [ -e ${go} ]; do sleep 0.1; done"]\n`;
+    ws.drop('lands', shellTask(`echo run >> ${go}-runs; echo hi > hi`, front));
+    await until(() => existsSync(`${go}-here`), 'its check runs');
+    renameSync(ws.path('queues'), ws.path('away'));
+    writeFileSync(go, '');
+    await until(
+      () => ws.output.includes('its work broke off'),
+      'it ends',
+      20_000,
+      () => ws.output,
+    );
+    renameSync(ws.path('away'), ws.path('queues'));
+    await ws.reaches('lands', 'done', 40_000);
+    expect(readFileSync(`${go}-runs`, 'utf8')).toBe('run\n');
+    expect(commits(ws)).toBe('A task hi first README.md');
+  }, 90_000);
+
+  it('works: nobody else gets into the tree before it is settled', async () => {
+    const ws = workspace(SETTINGS);
+    await ws.start();
+    const go = `${folder}/tree`;
+    ws.drop(
+      'one',
+      shellTask(`echo 1 > one; touch ${go}-here; until [ -e ${go} ]; do sleep 0.1; done`, 'complexity: minor\n'),
+    );
+    await until(() => existsSync(`${go}-here`), 'it runs');
+    ws.drop('two', shellTask(`echo run >> ${go}-runs; echo 2 > two; sleep 6`, 'complexity: minor\n'));
+    renameSync(ws.path('queues'), ws.path('away'));
+    writeFileSync(go, '');
+    await until(
+      () => /its work broke off|could not be written down|no longer ours/.test(ws.output),
+      'it ends',
+      20_000,
+      () => ws.output,
+    );
+    renameSync(ws.path('away'), ws.path('queues'));
+    await ws.reaches('one', 'done', 90_000);
+    await ws.reaches('two', 'done', 90_000);
+    expect(readFileSync(`${go}-runs`, 'utf8')).toBe('run\n');
+    expect(commits(ws)).toBe('A task two A task one first README.md');
+  }, 200_000);
+});
 
 it('one queue removed is made again', async () => {
   const ws = workspace(SETTINGS);

@@ -1,0 +1,15 @@
+// A task at work in this process.
+import type { Claim } from '../queue/port.ts';
+
+/** A task at work in this process: an attempt, its gate, or both in a row. */
+export interface Job {
+  id: string;
+  agent: string;
+  role: string;
+  repo: string;
+  minor: boolean;
+  abort: AbortController;
+  /** Null while only its gate runs. */
+  claim: Claim | null;
+  done: Promise<void>;
+}
