@@ -1,7 +1,8 @@
 // How the daemon ends: it waits for what runs, ends it and puts it back, or leaves the agents running for the next daemon.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { endPrograms } from './process/run.ts';
-import type { Job, Scheduler } from './scheduler.ts';
+import type { Scheduler } from './scheduler.ts';
+import type { Job } from './waiting/job.ts';
 
 /** `wait` for the running attempts, end them `now`, or `keep` the agents running and leave at once. */
 export type Halt = 'wait' | 'now' | 'keep';

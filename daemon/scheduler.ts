@@ -9,6 +9,7 @@ import { Holds } from './holds.ts';
 import type { Choice, Claim, Task } from './queue/port.ts';
 import { recover } from './recover.ts';
 import { DEFAULT_ROLE, readRole } from './roles/role.ts';
+import { Alarm } from './waiting/alarm.ts';
 import type { Blocked } from './waiting/blocked.ts';
 import { Broken } from './waiting/broken.ts';
 import type { Job } from './waiting/job.ts';
@@ -46,8 +47,7 @@ export class Scheduler {
   #taken = 0;
   #running = false;
   #again = false;
-  #timer: NodeJS.Timeout | null = null;
-  #wakeAt = 0;
+  readonly #alarm = new Alarm(() => this.nudge());
   /** When a wait that the last round met ends, ms. */
   #soonest = Number.POSITIVE_INFINITY;
   #onIdle: () => void = () => {};
@@ -88,7 +88,7 @@ export class Scheduler {
       // A full disk or a folder that is gone: told, and tried again in a while.
       if (!this.holds.blame(thrown))
         this.#ctx.events.emit('warning', { message: `could not look for work: ${messageOf(thrown)}` });
-      this.#wakeIn(5000);
+      this.#alarm.in(5000);
     } finally {
       this.#running = false;
     }
@@ -109,7 +109,7 @@ export class Scheduler {
       if (this.jobs.size >= this.#ctx.settings.concurrency.total) return;
       if (this.jobs.has(task.id) || this.#broken.cools(task.id) || this.#treeBusy(task)) continue;
       const wait = task.state.not_before ? Date.parse(task.state.not_before) - Date.now() : 0;
-      if (wait > 0) this.#wakeIn(wait);
+      if (wait > 0) this.#alarm.in(wait);
       else {
         const ctx = { ...this.#ctx };
         this.#start(task, null, (signal) => gate(ctx, task, signal));
@@ -259,18 +259,7 @@ export class Scheduler {
   /** Sleeps until the first task whose time is known may run. */
   #wakeForNext(): void {
     const next = Math.min(this.#soonest, this.#ctx.queue.intake.wakes ?? Number.POSITIVE_INFINITY);
-    if (next < Number.POSITIVE_INFINITY) this.#wakeIn(Math.max(20, next - Date.now()));
-  }
-
-  #wakeIn(ms: number): void {
-    const at = Date.now() + Math.min(ms, 60_000);
-    if (this.#timer && this.#wakeAt <= at) return;
-    if (this.#timer) clearTimeout(this.#timer);
-    this.#wakeAt = at;
-    this.#timer = setTimeout(() => {
-      this.#timer = null;
-      this.nudge();
-    }, at - Date.now());
+    if (next < Number.POSITIVE_INFINITY) this.#alarm.in(Math.max(20, next - Date.now()));
   }
 
   /** Ends the run of a task and waits until it is settled. */
@@ -284,7 +273,7 @@ export class Scheduler {
 
   close(): void {
     this.stopping = true;
-    if (this.#timer) clearTimeout(this.#timer);
+    this.#alarm.stop();
   }
 
   /** Nothing runs, nothing is about to, and nothing ever will without a person. */
