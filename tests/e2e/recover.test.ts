@@ -1,8 +1,9 @@
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { isAlive } from '../../daemon/process/identity.ts';
 import type { Lock } from '../../daemon/queue/port.ts';
-import { shellTask, type TestWorkspace, until, workspaces } from '../helpers/workspace.ts';
+import { BIN, shellTask, type TestWorkspace, tempDir, until, workspaces } from '../helpers/workspace.ts';
 
 const workspace = workspaces();
 
@@ -55,6 +56,30 @@ describe('a daemon that is killed', () => {
     expect(lines).toEqual(Array.from({ length: 30 }, (_, n) => `line ${n + 1}`));
     expect(ws.show('long')).toMatchObject({ attempts: 1, outcome: 'ok' });
     expect(readdirSync(ws.path('queues/claimed'))).toEqual([]);
+  });
+
+  it('is followed by a newer version, in another place, that goes on with its agent', async () => {
+    const ws = workspace();
+    ws.drop('long', shellTask('until [ -e ../../go ]; do echo at work; sleep 0.1; done; echo > out'));
+    const first = await ws.start();
+    const before = await running(ws, 'long');
+    const newer = tempDir('towpath-newer-');
+    const home = dirname(dirname(BIN));
+    for (const part of ['daemon', 'roles', 'hooks', 'systemd', 'package.json'])
+      cpSync(join(home, part), join(newer, part), { recursive: true });
+    symlinkSync(join(home, 'node_modules'), join(newer, 'node_modules'));
+    const manifest = JSON.parse(readFileSync(join(newer, 'package.json'), 'utf8')) as { version: string };
+    writeFileSync(join(newer, 'package.json'), JSON.stringify({ ...manifest, version: '99.0.0' }));
+    first.kill('SIGKILL');
+    await new Promise((resolve) => first.once('exit', resolve));
+    await ws.start([], {}, [], join(newer, 'daemon/towpath.js'));
+    await until(() => tryLock(ws, 'long')?.epoch === before.epoch + 1, 'the claim is adopted');
+    expect(ws.json<{ daemon: { version: string } }>(['status']).daemon.version).toBe('99.0.0');
+    expect(lockOf(ws, 'long').agent).toMatchObject({ pid: before.agent!.pid, started: before.agent!.started });
+    writeFileSync(ws.path('go'), '');
+    await ws.reaches('long', 'done');
+    expect(ws.show('long')).toMatchObject({ attempts: 1, outcome: 'ok' });
+    rmSync(newer, { recursive: true });
   });
 
   it('finds the exit code of an agent that ended meanwhile', async () => {

@@ -111,9 +111,14 @@ export class TestWorkspace {
     return this.json<TaskJson>(['show', id]);
   }
 
-  /** A daemon in the background; resolves when it has taken the workspace. `before` is put before its command line. */
-  async start(args: string[] = [], env: Record<string, string> = {}, before: string[] = []): Promise<ChildProcess> {
-    const [program, ...rest] = [...before, BIN, 'start', ...args] as [string, ...string[]];
+  /** A daemon in the background; resolves when it has taken the workspace. `before` is put before its command line, `bin` is the program. */
+  async start(
+    args: string[] = [],
+    env: Record<string, string> = {},
+    before: string[] = [],
+    bin = BIN,
+  ): Promise<ChildProcess> {
+    const [program, ...rest] = [...before, bin, 'start', ...args] as [string, ...string[]];
     const child = spawn(program, rest, {
       cwd: this.root,
       env: { ...process.env, TOWPATH_WORKSPACE: this.root, ...env },
