@@ -123,9 +123,6 @@ export async function runDaemon(options: DaemonOptions, stop: Orders): Promise<b
   const taken = new Promise<never>((_, reject) => {
     lost = reject;
   });
-  // From the first moment: a daemon that is to end claims nothing on its way up.
-  if (stop.signal.aborted) scheduler.close();
-  stop.signal.addEventListener('abort', () => scheduler.close());
   const server = await serveControl(socketPath(workspace), (request) => answer(ctx, scheduler, board, halt, request));
   if (orphans > 0)
     events.emit('warning', {

@@ -56,6 +56,8 @@ export function supervise(ctx: Context, scheduler: Scheduler): Supervision {
   // A sign of life needs a turn of the event loop and a round of the scheduler: one that hangs sends none.
   const beat = setInterval(
     () => {
+      // Before it is ready nobody watches, and nothing may be claimed.
+      if (!ready) return;
       if (manager.watchdog_ms) due = true;
       scheduler.nudge();
     },

@@ -2,7 +2,7 @@
 
 import { existsSync } from 'node:fs';
 import { ask, type Request } from '../api/control.ts';
-import { type LoadedSettings, loadSettings, worktreesDir } from '../config.ts';
+import { type LoadedSettings, loadSettings, settingsSchema, worktreesDir } from '../config.ts';
 import { TowpathError } from '../errors.ts';
 import { Events } from '../events.ts';
 import { makeFolders } from '../folders.ts';
@@ -28,12 +28,22 @@ export interface Opened {
 /** Opens the workspace of `--workspace`, the environment or the current folder. */
 export function open(given?: string): Opened {
   const workspace = findWorkspace(given);
-  const loaded = loadSettings(workspace);
-  // A workspace that was never used gets its folders; where they are gone later, nothing is made in their place.
-  if (!existsSync(workspace.state)) makeFolders(workspace, worktreesDir(loaded.settings, workspace));
   const info = readDaemonInfo(workspace);
   const daemon = info && isAlive(info) ? info : null;
+  const loaded = daemon ? loadLeniently(workspace) : loadSettings(workspace);
+  // A workspace that was never used gets its folders; where they are gone later, nothing is made in their place.
+  if (!existsSync(workspace.state)) makeFolders(workspace, worktreesDir(loaded.settings, workspace));
   return { workspace, loaded, queue: new FileQueue(workspace, { durability: loaded.settings.durability }), daemon };
+}
+
+/** Beside a daemon, which goes on with the settings from before, wrong ones must not keep anybody from looking or stopping. */
+function loadLeniently(workspace: Workspace): LoadedSettings {
+  try {
+    return loadSettings(workspace);
+  } catch (thrown) {
+    if (!(thrown instanceof TowpathError) || thrown.code !== 'bad_settings') throw thrown;
+    return { settings: settingsSchema.parse({}), origins: new Map() };
+  }
 }
 
 /** Asks the daemon; throws `daemon_not_running` when there is none. */

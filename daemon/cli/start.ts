@@ -15,6 +15,9 @@ interface StartOptions extends Common {
   agentId?: string;
 }
 
+/** How long a reader may take for the last lines, ms. */
+const FLUSH_MS = 2000;
+
 export async function start(_: [], options: StartOptions): Promise<number> {
   const workspace = findWorkspace(options.workspace);
   const orders = signalOrders((line) => options.json || console.error(line));
@@ -33,6 +36,8 @@ export async function start(_: [], options: StartOptions): Promise<number> {
     },
     orders,
   );
+  // Who leaves waits until all it has said is read; for a reader that stands still it does not wait for ever.
+  if (process.stdout.writableLength > 0) setTimeout(() => process.stdout.emit('drain'), FLUSH_MS);
   return clean ? EXIT.ok : EXIT.failed;
 }
 

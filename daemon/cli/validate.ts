@@ -2,6 +2,7 @@
 import { basename } from 'node:path';
 import { AgentRegistry } from '../agents/registry.ts';
 import { vet } from '../attempt/plan.ts';
+import { loadSettings } from '../config.ts';
 import { EXIT } from '../errors.ts';
 import { parseTask, titleOf } from '../task/file.ts';
 import { idProblem, misspelt } from '../task/schema.ts';
@@ -11,7 +12,8 @@ import { open } from './open.ts';
 
 /** Exit 3 when any file would be refused. */
 export async function validate([files]: [string[]], options: Common): Promise<number> {
-  const { workspace, loaded } = open(options.workspace);
+  const { workspace } = open(options.workspace);
+  const loaded = loadSettings(workspace);
   const agents = new AgentRegistry(loaded.settings, workspace);
   let status: number = EXIT.ok;
   for (const file of files) {
