@@ -163,11 +163,16 @@ export function git(dir: string): Git {
   return self;
 }
 
+/** How git says that the disk is full; it has one exit code for everything. */
+const FULL = /No space left on device|Out of diskspace|Disk quota exceeded/;
+
 /** The error for a git command that failed: its name, its place, what git said. */
 export function failure(dir: string, args: string[], result: GitResult): GitProblem {
   const said = (result.stderr.trim() || result.stdout.trim() || 'no message').split('\n').slice(-4).join(' ');
   if (result.code < 0)
     return new GitProblem('busy', `git ${args[0]} was killed in ${dir}: ${said}`, 'it is tried again');
+  if (FULL.test(result.stderr))
+    return new GitProblem('busy', `git ${args[0]} found no room in ${dir}: ${said}`, 'it is tried again');
   return new GitProblem('git_failed', `git ${args[0]} failed in ${dir} (exit ${result.code}): ${said}`);
 }
 

@@ -14,7 +14,7 @@ export type GitProblemKind =
   | 'conflict'
   | 'submodules'
   | 'git_failed'
-  /** A live git of somebody else holds a lock, or git was killed: in a while it may work. */
+  /** A live git of somebody else holds a lock, git was killed, or the disk is full: in a while it may work. */
   | 'busy';
 
 /** An error of code `git`. `kind` says which; `files` names the paths it is about (conflicts, a dirty tree), else it is empty. */

@@ -1,9 +1,11 @@
 // Faults of the machine: each is one line in `status`, nothing is claimed or lost while it lasts, and all goes on by itself after it.
 import { execFileSync, spawnSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 import { afterAll, afterEach, describe, expect, it } from 'vitest';
 import type { Status } from '../../daemon/cli/view/status.ts';
+import { commitAll } from '../../daemon/worktree/commit.ts';
 import { canMount, memoryDisk } from '../helpers/disk.ts';
 import { shellTask, TestWorkspace, tempDir, until, workspaces } from '../helpers/workspace.ts';
 
@@ -62,6 +64,18 @@ describe.skipIf(!canMount)('on a disk of its own', () => {
     await over(ws);
     expect(ws.git('show', 'towpath/runs:hi')).toBe('hi\n');
   }, 90_000);
+
+  it('a full one, and git finds no room for the work: it is to be tried again, and no person is needed', async () => {
+    const { ws } = onDisk(8);
+    writeFileSync(ws.path('big'), randomBytes(300_000));
+    spawnSync('dd', ['if=/dev/zero', `of=${ws.path('queues/fill')}`, 'bs=1k']);
+    const commit = () =>
+      commitAll(ws.root, { message: 'big', author: { name: 'a', email: 'a@b.invalid' }, branch: 'main' });
+    await expect(commit()).rejects.toMatchObject({ kind: 'busy', message: expect.stringContaining('found no room') });
+    rmSync(ws.path('queues/fill'));
+    await commit();
+    expect(ws.git('cat-file', '-s', 'main:big')).toBe('300000\n');
+  });
 
   it('a bad file that is refused when there is no room for its reason waits in incoming', async () => {
     const { ws } = onDisk(8);
