@@ -19,6 +19,10 @@ const { positionals: names, values } = parseArgs({
   allowPositionals: true,
   options: { tasks: { type: 'string', default: '10000' }, seed: { type: 'string', default: '1' } },
 });
+if (!(Number(values.tasks) >= 1 && Number.isInteger(Number(values.seed)))) {
+  console.error('--tasks and --seed are whole numbers');
+  process.exit(2);
+}
 const soak = () => report({ tasks: Number(values.tasks), seed: Number(values.seed), every: FAULT_EVERY });
 const PARTS: Record<string, () => Promise<Row[]>> = {
   ...{ drop, rate, idle, share, worktrees, restart, claimed, depth, soak },
