@@ -1,5 +1,6 @@
 // The user's own checked-out tree as it was before an agent came, and what has been done in it since.
-import { relative } from 'node:path';
+import { existsSync } from 'node:fs';
+import { join, relative } from 'node:path';
 import { git, items } from './git.ts';
 import { embeddedRepos, stageAll } from './nested.ts';
 import { withIndex } from './objects.ts';
@@ -83,7 +84,10 @@ export async function snapshot(open: OpenTree, base = open.head): Promise<string
     }
     const others = items(await run.run(['ls-files', '-o', '-z', '--exclude-standard'], { env }));
     const nested = (await embeddedRepos(open.root, env)).filter(users);
-    await stageAll(open.root, env, [...new Set([...others.filter(users), ...nested])]);
+    // Folders by their names as well: other tasks' files come and go in ours while git looks.
+    const folders = open.untracked.filter((path) => path.endsWith('/')).map((path) => path.slice(0, -1));
+    const apart = folders.filter((path) => existsSync(join(open.root, path)));
+    await stageAll(open.root, env, [...new Set([...apart, ...others.filter(users), ...nested])]);
     return (await run.run(['write-tree'], { env })).trim();
   });
 }
