@@ -1,6 +1,5 @@
 // The user's own checked-out tree as it was before an agent came, and what has been done in it since.
-import { existsSync } from 'node:fs';
-import { join, relative } from 'node:path';
+import { relative } from 'node:path';
 import { git, items } from './git.ts';
 import { embeddedRepos, stageAll } from './nested.ts';
 import { withIndex } from './objects.ts';
@@ -75,19 +74,20 @@ export async function snapshot(open: OpenTree, base = open.head): Promise<string
   const run = git(open.root);
   const users = wasThere(open);
   return withIndex(open.root, 'copy', async (env) => {
-    const listed = ['diff-index', '--cached', '-z', '--name-only', '--diff-filter=A', '--no-renames', base, '--'];
-    // An agent's "git add -A" takes the user's files too: they are not its work.
-    const taken = items(await run.run(listed, { env })).filter(users);
-    if (taken.length > 0) {
+    const takeOut = async () => {
+      const listed = ['diff-index', '--cached', '-z', '--name-only', '--diff-filter=A', '--no-renames', base, '--'];
+      const taken = items(await run.run(listed, { env })).filter(users);
+      if (taken.length === 0) return;
       const input = taken.map((path) => `${path}\0`).join('');
       await run.run(['update-index', '-z', '--force-remove', '--stdin'], { env, input });
-    }
+    };
+    // An agent's "git add -A" takes the user's files too: they are not its work.
+    await takeOut();
     const others = items(await run.run(['ls-files', '-o', '-z', '--exclude-standard'], { env }));
     const nested = (await embeddedRepos(open.root, env)).filter(users);
-    // Folders by their names as well: other tasks' files come and go in ours while git looks.
-    const folders = open.untracked.filter((path) => path.endsWith('/')).map((path) => path.slice(0, -1));
-    const apart = folders.filter((path) => existsSync(join(open.root, path)));
-    await stageAll(open.root, env, [...new Set([...apart, ...others.filter(users), ...nested])]);
+    await stageAll(open.root, env, [...new Set([...others.filter(users), ...nested])]);
+    // Nor are other tasks' files, which come into our own folders while git looks.
+    await takeOut();
     return (await run.run(['write-tree'], { env })).trim();
   });
 }
