@@ -1,6 +1,6 @@
 // What the daemon sends over NOTIFY_SOCKET, heard by a few lines of perl, for Node cannot bind such a socket.
 import { type ChildProcess, spawn } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { fromManager } from '../../daemon/service/notify.ts';
@@ -20,11 +20,16 @@ if (tools.length > 0) describe.skip(`NOTIFY_SOCKET: there is no ${tools}`, () =>
 describe.runIf(tools.length === 0)('a service manager', { timeout: 60_000 }, () => {
   let listener: ChildProcess | undefined;
   let heard: string[] = [];
-  afterEach(() => void listener?.kill('SIGKILL'));
+  let folder = '';
+  afterEach(() => {
+    listener?.kill('SIGKILL');
+    rmSync(folder, { recursive: true, force: true });
+  });
 
   async function listen(): Promise<string> {
     heard = [];
-    const socket = join(tempDir('towpath-notify-'), 'socket');
+    folder = tempDir('towpath-notify-');
+    const socket = join(folder, 'socket');
     listener = spawn('perl', ['-e', LISTEN, socket], { stdio: ['ignore', 'pipe', 'inherit'] });
     listener.stdout!.setEncoding('utf8').on('data', (text: string) => {
       heard.push(...text.split('\n').filter((line) => line && !line.startsWith('BARRIER')));
