@@ -135,7 +135,7 @@ export async function runDaemon(options: DaemonOptions, stop: Orders): Promise<b
   await ctx.agents.findAuto();
   const lastAlive = statSync(workspace.alive, { throwIfNoEntry: false })?.mtimeMs ?? 0;
   const background = await startBackground(ctx, scheduler, ledger);
-  const machine = watchMachine(ctx, {
+  const unwatchMachine = watchMachine(ctx, {
     holds: scheduler.holds,
     hold,
     ledger,
@@ -173,7 +173,7 @@ export async function runDaemon(options: DaemonOptions, stop: Orders): Promise<b
   });
   const { mode, clean } = await Promise.race([over, taken]);
   scheduler.close();
-  machine.close();
+  unwatchMachine();
   const closed = Promise.all([background.close(), supervision.close()]);
   if (mode === 'wait') await closed;
   else await Promise.race([closed, sleep(CLOSE_MS)]);

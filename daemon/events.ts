@@ -14,8 +14,6 @@ export interface EventMap {
   claiming_resumed: Record<string, never>;
   /** The settings were read again: the keys that serve from now on, and those that do after a restart. */
   settings_reloaded: { changed: string[]; after_restart: string[] };
-  /** A task file was seen for the first time. */
-  task_seen: { task: string; queue: Queue; title: string };
   /** A task went from one queue to another. */
   transition: {
     task: string;

@@ -89,7 +89,6 @@ function levelOf(event: TowpathEvent): 'debug' | 'info' | 'warn' {
   switch (event.event) {
     case 'agent_output':
     case 'hook_output':
-    case 'task_seen':
       return 'debug';
     case 'warning':
     case 'claiming_paused':

@@ -20,12 +20,6 @@ const JUMP_MS = 5000;
 /** How long a jump of the clock or a sleep is shown, ms. */
 const SHOWN_MS = 10 * 60_000;
 
-export interface Machine {
-  /** Looks now. */
-  look(): void;
-  close(): void;
-}
-
 interface Owner {
   holds: Holds;
   hold: Hold;
@@ -38,7 +32,8 @@ interface Owner {
   lost: () => void;
 }
 
-export function watchMachine(ctx: Context, { holds, hold, ledger, mended, clockSet, lost }: Owner): Machine {
+/** Looks at once, and from then on until the returned function is called. */
+export function watchMachine(ctx: Context, { holds, hold, ledger, mended, clockSet, lost }: Owner): () => void {
   const { workspace } = ctx;
   let probed = Number.NEGATIVE_INFINITY;
   const clock = clockWatch();
@@ -118,12 +113,9 @@ export function watchMachine(ctx: Context, { holds, hold, ledger, mended, clockS
   };
   const timer = setInterval(look, LOOK_MS);
   look();
-  return {
-    look,
-    close: () => {
-      clearInterval(timer);
-      for (const each of fading.values()) clearTimeout(each);
-    },
+  return () => {
+    clearInterval(timer);
+    for (const each of fading.values()) clearTimeout(each);
   };
 }
 

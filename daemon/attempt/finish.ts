@@ -33,7 +33,7 @@ export async function finish(
   const work = readWork(ctx.workspace, task.id);
   const measured = await measure(ctx, task, lock, plan, work);
   await keepWork(ctx, { id: task.id, attempt: lock.attempt, commit: measured.commit });
-  const { outcome, reason } = outcomeOf(run, plan, measured, work);
+  const { outcome, reason } = outcomeOf(run, plan, measured, work, abortedBy(abort, task.id).reason);
   const closed = closeLimits(ctx, plan, run.verdict, outcome, reason);
   const { input, output, cache_read, cache_write, cost_usd } = run.verdict.usage;
   ctx.events.emit('attempt_finished', {
@@ -83,9 +83,10 @@ function outcomeOf(
   plan: Plan,
   measured: Measured,
   work: Work | null,
+  aborted: string,
 ): { outcome: Outcome; reason: string } {
   const { verdict, ended, lost } = run;
-  if (ended === 'aborted') return { outcome: 'cancelled', reason: 'ended by the operator' };
+  if (ended === 'aborted') return { outcome: 'cancelled', reason: aborted };
   if (ended === 'timeout')
     return { outcome: 'timeout', reason: `the agent did not end within ${plan.timeout_ms / 1000} s` };
   if (ended === 'stuck')

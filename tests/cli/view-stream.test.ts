@@ -201,7 +201,6 @@ describe('progress', () => {
     cost_usd: 0.42,
   };
   const emitAll = (events: Events) => {
-    events.emit('task_seen', { task: 'fix', queue: 'incoming', title: 't' });
     events.emit('transition', { task: 'fix', from: 'incoming', to: 'claimed' });
     events.emit('attempt_started', {
       task: 'fix',
@@ -269,7 +268,6 @@ describe('progress', () => {
       .split('\n')
       .map((line) => JSON.parse(line) as { event: string });
     expect(rows.map((row) => row.event)).toEqual([
-      'task_seen',
       'transition',
       'attempt_started',
       'check_finished',

@@ -1,7 +1,8 @@
 // The full sweep: a kill before every call that changes state, in every scenario; at every system call; twice in a row; at random.
 // CRASH_CASE=name:kill plays one case; CRASH_SCENARIO=a,b only those; CRASH_STRIDE=N every Nth kill; CRASH_SEED and CRASH_SEEDS the random part.
 import { expect, it } from 'vitest';
-import { numbers, playSeed } from './random.ts';
+import { random } from '../../bench/soak/random.ts';
+import { playSeed } from './random.ts';
 import { SCENARIOS } from './scenarios.ts';
 import { hasStrace, systemCalls } from './strace.ts';
 import { type Case, killsOf, newTally, parseCase, playAll, Stage, summary, type Tally } from './sweep.ts';
@@ -44,7 +45,7 @@ if (only) {
     });
     it(`${scenario.name}: killed two and three times in a row`, async () => {
       const tally = newTally();
-      const next = numbers(seed);
+      const next = random(seed);
       const kills = (calls: string[]) => {
         const all = killsOf(scenario.name)(calls);
         const some = () => all[Math.floor(next() * all.length)]!.kills[0]!;

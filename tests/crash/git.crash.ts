@@ -1,28 +1,13 @@
 // Git is killed amid its work, alone and with the daemon; its lock files are left behind; a live git of the user holds one.
 import { spawn } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { dirname } from 'node:path';
-import { afterEach, expect, it } from 'vitest';
+import { existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { expect, it } from 'vitest';
 import { until } from '../helpers/workspace.ts';
-import { originals, picture, problems } from './invariants.ts';
+import { picture, problems } from './invariants.ts';
 import { work } from './scenarios.ts';
-import { type Made, World } from './world.ts';
+import { linux, make, ONCE, SETTINGS, slow, world } from './stage.ts';
+import type { Made, World } from './world.ts';
 
-const SETTINGS = 'agent: shell\nretry: {initial: 100ms}\n';
-const linux = it.runIf(process.platform === 'linux');
-/** Waits for long the first time that it is run, and tells that it does. */
-const ONCE = '[ -e "$TOWPATH_WORKSPACE/../slow" ] || { echo $$ > "$TOWPATH_WORKSPACE/../slow"; sleep 300; }';
-
-let world: World;
-afterEach(() => world.close());
-
-function make(made: Omit<Made, 'settings'> & { settings?: string }): Map<string, string> {
-  world = new World({ settings: SETTINGS, ...made });
-  return originals(world);
-}
-const beside = (name: string) => `${dirname(world.root)}/${name}`;
-const slow = () =>
-  until(() => existsSync(beside('slow')) && readFileSync(beside('slow'), 'utf8') !== '', 'the slow one is at work');
 const task = (id: string) => picture(world).tasks[id];
 async function killed(daemon: ReturnType<World['start']>): Promise<void> {
   daemon.kill('SIGKILL');

@@ -1,28 +1,13 @@
 // Others are killed: the shim, the agent, a hook, a check; many daemons start at once.
-import { existsSync, readFileSync, rmSync } from 'node:fs';
-import { dirname } from 'node:path';
-import { afterEach, expect, it } from 'vitest';
+import { readFileSync, rmSync } from 'node:fs';
+import { expect, it } from 'vitest';
 import type { Lock } from '../../daemon/queue/port.ts';
 import { until } from '../helpers/workspace.ts';
-import { originals, picture, problems } from './invariants.ts';
+import { picture, problems } from './invariants.ts';
 import { work } from './scenarios.ts';
-import { type Made, World } from './world.ts';
+import { beside, linux, make, ONCE, SETTINGS, slow, world } from './stage.ts';
+import type { World } from './world.ts';
 
-const SETTINGS = 'agent: shell\nretry: {initial: 100ms}\n';
-const linux = it.runIf(process.platform === 'linux');
-/** Waits for long the first time that it is run, and tells that it does. */
-const ONCE = '[ -e "$TOWPATH_WORKSPACE/../slow" ] || { echo $$ > "$TOWPATH_WORKSPACE/../slow"; sleep 300; }';
-
-let world: World;
-afterEach(() => world.close());
-
-function make(made: Omit<Made, 'settings'> & { settings?: string }): Map<string, string> {
-  world = new World({ settings: SETTINGS, ...made });
-  return originals(world);
-}
-const beside = (name: string) => `${dirname(world.root)}/${name}`;
-const slow = () =>
-  until(() => existsSync(beside('slow')) && readFileSync(beside('slow'), 'utf8') !== '', 'the slow one is at work');
 const slowPid = () => Number(readFileSync(beside('slow'), 'utf8'));
 const alive = (pid: number) => world.processes().some((one) => one.pid === pid);
 const lock = (id: string) => JSON.parse(world.read(`queues/claimed/${id}.lock.json`)) as Lock;

@@ -1,19 +1,9 @@
 // Kills at random instants, several in a row, while commands of a person come in and are killed too. All is chosen by a seed.
 import { setTimeout as sleep } from 'node:timers/promises';
+import { random } from '../../bench/soak/random.ts';
 import { originals, picture, problems } from './invariants.ts';
 import { work } from './scenarios.ts';
 import { World } from './world.ts';
-
-/** Numbers in [0, 1) that a seed determines (mulberry32). */
-export function numbers(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 const TASKS: Record<string, string> = {
   major: work('sleep 0.2; echo 1 > major.txt'),
@@ -29,7 +19,7 @@ const TASKS: Record<string, string> = {
 
 /** Plays one seed; returns what is wrong. */
 export async function playSeed(seed: number, rounds: number): Promise<string[]> {
-  const next = numbers(seed);
+  const next = random(seed);
   const world = new World({
     settings: 'agent: shell\nretry: {initial: 100ms}\nconcurrency: 3\nchecks: ["sleep 0.05"]\n',
     tasks: TASKS,

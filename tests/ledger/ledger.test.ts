@@ -46,12 +46,12 @@ describe('recording', () => {
     const events = new Events();
     const one = ledger();
     one.attach(events);
-    events.emit('task_seen', { task: 'a', queue: 'incoming', title: 'A' });
+    events.emit('warning', { task: 'a', message: 'odd' });
     events.emit('agent_output', { task: 'a', attempt: 1, kind: 'log', text: 'chatter' });
     events.emit('transition', move('a', 'claimed'));
     await sleep(20);
     const rows = openReader().events();
-    expect(rows.map((row) => row.event)).toEqual(['task_seen', 'transition']);
+    expect(rows.map((row) => row.event)).toEqual(['warning', 'transition']);
     expect(rows[1]).toMatchObject({ task: 'a', data: { from: 'incoming', to: 'claimed' } });
   });
 

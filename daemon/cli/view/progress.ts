@@ -44,5 +44,5 @@ export function progressWriter(
 
 /** What the next line tells anyway. */
 function isQuiet(event: TowpathEvent): boolean {
-  return event.event === 'task_seen' || (event.event === 'hook_finished' && event.ok && event.decision === 'continue');
+  return event.event === 'hook_finished' && event.ok && event.decision === 'continue';
 }

@@ -58,8 +58,6 @@ function partsOf({ event, data }: Fact): Part[] {
         ...(fixed ? [['tone:care', `  ${fixed}: takes effect after a restart`] satisfies Part] : []),
       ];
     }
-    case 'task_seen':
-      return [`seen in ${text('queue')}`, ...aside(text('title'))];
     case 'transition': {
       const to = text('to');
       const tone = (QUEUES as readonly string[]).includes(to) ? queueTone(to as Queue) : 'calm';
