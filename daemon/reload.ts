@@ -1,9 +1,10 @@
 // SIGHUP: the settings are read again. Good ones serve from the next claim on; bad ones change nothing and are told.
 import { AgentRegistry } from './agents/registry.ts';
 import type { Context } from './attempt/context.ts';
-import { loadSettings, type Settings } from './config.ts';
+import { loadSettings } from './config.ts';
 import { messageOf } from './errors.ts';
 import type { Scheduler } from './scheduler.ts';
+import type { Settings } from './settings.ts';
 
 /** Keys that were put to use when the daemon started; a test holds docs/service.md to them. */
 export const FIXED_KEYS = ['durability', 'hooks.health_every', 'worktrees.dir'] as const;

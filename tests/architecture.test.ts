@@ -10,6 +10,7 @@ const DAEMON = fileURLToPath(new URL('../daemon/', import.meta.url));
 const LAYERS: readonly (readonly string[])[] = [
   ['errors.ts', 'clock.ts', 'task/terms.ts'],
   ['paths.ts', 'events.ts', 'faults.ts', 'owner.ts'],
+  ['settings.ts'],
   ['config.ts', 'log.ts', 'limits.ts', 'holds.ts', 'folders.ts'],
   ['task', 'process', 'worktree'],
   ['roles', 'queue', 'hooks', 'agents', 'ledger', 'service', 'hold.ts'],
@@ -41,6 +42,7 @@ const PACKAGES: Record<string, readonly string[]> = {
   yaml: ['config.ts', 'queue/polled.ts', 'task/file.ts', 'task/frontmatter.ts', 'task/schema.ts'],
   // Wherever data comes in from outside.
   zod: [
+    'agents/mcp.ts',
     'agents/stream.ts',
     'api/control.ts',
     'attempt/work.ts',
@@ -51,6 +53,7 @@ const PACKAGES: Record<string, readonly string[]> = {
     'queue/files/lock.ts',
     'queue/polled.ts',
     'roles/role.ts',
+    'settings.ts',
     'task/schema.ts',
     'task/state.ts',
   ],

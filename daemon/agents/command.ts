@@ -6,8 +6,14 @@ import { StreamReader } from './stream.ts';
 
 /** The request as `command` agents read it: version 1 of the contract. */
 export function requestJson(request: AgentRequest): string {
-  const { body: _body, run_dir: _dir, new_session: _new, budget_usd: _budget, max_turns: _turns, ...rest } = request;
-  return `${JSON.stringify({ version: 1, ...rest })}\n`;
+  const { task_id, attempt, prompt, system_prompt, model, worktree, session, timeout_s, mcp, skills, endpoints } =
+    request;
+  const [endpoint] = endpoints;
+  const asked = { task_id, attempt, prompt, system_prompt, model, worktree, session, timeout_s, mcp, skills };
+  const at = endpoint
+    ? { endpoint: { name: endpoint.name, base_url: endpoint.base_url ?? null, api: endpoint.api } }
+    : {};
+  return `${JSON.stringify({ version: 1, ...asked, ...at })}\n`;
 }
 
 /** Where a program lies: a path as it is, a name on PATH; null when it cannot be run. */

@@ -1,8 +1,8 @@
 // What an agent is to Towpath: how it is found, started, read and judged. One file per agent implements this.
-import type { AgentSettings } from '../config.ts';
+import type { AgentSettings, Endpoint } from '../settings.ts';
 import type { Outcome, Seniority, Tokens } from '../task/terms.ts';
 
-export type { AgentSettings } from '../config.ts';
+export type { AgentSettings, Endpoint } from '../settings.ts';
 
 /** What happened inside a run, one step at a time; `content` is text for people, the rest is for machines. */
 export type AgentEvent =
@@ -30,7 +30,10 @@ export interface AgentRequest {
   /** The id that a new session shall get, where the agent lets us choose: a UUID. */
   new_session: string;
   timeout_s: number;
-  mcp: unknown;
+  /** Servers by name; null: one that the agent itself knows by that name. Empty when none is asked for. */
+  mcp: McpServers;
+  /** Model servers that serve the model, the one to use first; empty: the agent's own service. */
+  endpoints: Endpoint[];
   skills: string[];
   max_turns: number | null;
   budget_usd: number | null;
@@ -39,6 +42,12 @@ export interface AgentRequest {
   /** A private folder of this run, for files that the agent needs. */
   run_dir: string;
 }
+
+/** A server of the Model Context Protocol: a program that speaks over stdio, or an address. */
+export type McpServer =
+  | { command: string; args: string[]; env: Record<string, string> }
+  | { url: string; headers: Record<string, string> };
+export type McpServers = Record<string, McpServer | null>;
 
 /** A program to start: an argv (never a shell string), the text for its stdin, and variables on top of the allowed ones. */
 export interface Launch {
@@ -88,6 +97,12 @@ export interface Reader {
   readonly openTools: number;
   /** True when a final answer was seen and the process only has to leave. */
   readonly finished: boolean;
+  /** What the run has used so far, as far as it tells while it runs. */
+  readonly spent: Usage;
+  /** It will do nothing more but wait out a limit: it is ended, and `conclude` says what it came to. Absent or false: go on. */
+  readonly hopeless?: boolean;
+  /** One line of stderr, for agents that tell there what their stdout does not. */
+  errorLine?(text: string): AgentEvent[];
   /** All that it knows, as plain JSON: written down before output that it has read is cut out. */
   readonly state: unknown;
   /** Puts such a state into a fresh reader, which then goes on as the old one would have. */
@@ -110,6 +125,8 @@ export interface Probe {
   ready: boolean;
   /** Why not ready, and what to do about it. */
   why: string | null;
+  /** Flags that the installed version does not have. One that the agent cannot do without makes it not ready. */
+  lacks?: readonly string[];
 }
 
 export interface Capabilities {
@@ -120,6 +137,10 @@ export interface Capabilities {
   tells_cost: boolean;
   structured_output: boolean;
   mcp: boolean;
+  /** The wire formats of model servers that it can be sent to. */
+  endpoints?: readonly Endpoint['api'][];
+  /** It uses no model: it costs nothing, and no budget holds it. */
+  free?: boolean;
 }
 
 export interface Agent {
@@ -137,7 +158,8 @@ export interface Agent {
   validateConfig(settings: AgentSettings): string[];
   /** Looks for it; spends nothing, and answers within 5 s. */
   probe(settings: AgentSettings, env: NodeJS.ProcessEnv): Promise<Probe>;
-  launch(request: AgentRequest, settings: AgentSettings): Launch;
+  /** `lacks`: flags of `Probe` that must be left out. */
+  launch(request: AgentRequest, settings: AgentSettings, lacks?: readonly string[]): Launch;
   reader(): Reader;
 }
 

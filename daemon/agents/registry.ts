@@ -1,8 +1,9 @@
 // Which agents there are: the built-in ones and the user's commands, each with its settings.
-import { agentSettings, type Settings } from '../config.ts';
+
 import { TowpathError } from '../errors.ts';
 import type { Workspace } from '../paths.ts';
-import { claude } from './claude.ts';
+import { agentSettings, type Settings } from '../settings.ts';
+import { claude } from './claude/claude.ts';
 import { commandAgent, resolveCommand } from './command.ts';
 import type { Agent, AgentSettings, Probe } from './port.ts';
 import { shell } from './shell.ts';

@@ -36,6 +36,7 @@ export const shell: Agent = {
     tells_cost: true,
     structured_output: false,
     mcp: false,
+    free: true,
   }),
   validateConfig: () => [],
   probe: async (_settings, env) => {

@@ -105,6 +105,9 @@ export class StreamReader implements Reader {
     this.#s = { ...this.#s, ...rest, open: new Set(open) };
   }
 
+  get spent(): Usage {
+    return usageOf(this.#s.result?.usage, this.#untold);
+  }
   get openTools(): number {
     return this.#s.open.size;
   }

@@ -1,11 +1,11 @@
 // What every step of an attempt has at hand.
 import type { AgentRegistry } from '../agents/registry.ts';
-import type { Settings } from '../config.ts';
 import type { Events } from '../events.ts';
 import type { Limits } from '../limits.ts';
 import type { Workspace } from '../paths.ts';
 import type { Identity } from '../process/identity.ts';
 import type { FileQueue } from '../queue/files/engine.ts';
+import type { Settings } from '../settings.ts';
 
 /** Asks the person at the terminal about a failed hook; null when nobody sits there. The answer is null when the daemon stops first. */
 export type Ask = (question: {

@@ -1,8 +1,8 @@
 // Runs the hooks of one moment of a task and turns what they say into going on, holding the task, or ending it.
 import { formatDuration } from '../clock.ts';
-import type { HookEvent } from '../config.ts';
 import { runHooks } from '../hooks/run.ts';
 import { type Lock, type Task, toJson } from '../queue/port.ts';
+import type { HookEvent } from '../settings.ts';
 import type { Context } from './context.ts';
 import { type Ending, failure } from './ending.ts';
 import type { Plan } from './plan.ts';

@@ -2,11 +2,11 @@
 import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { AgentRegistry, Chosen } from '../agents/registry.ts';
-import { type Settings, worktreesDir } from '../config.ts';
 import { TowpathError } from '../errors.ts';
 import type { Workspace } from '../paths.ts';
 import type { Choice, Task } from '../queue/port.ts';
 import { DEFAULT_ROLE, type Role, readRole, rolePath } from '../roles/role.ts';
+import { type Settings, worktreesDir } from '../settings.ts';
 import type { Check, Review } from '../task/terms.ts';
 import { branchOf } from '../worktree/refs.ts';
 

@@ -1,8 +1,9 @@
 // The first phase of an attempt: the place to work, the hooks before the work, the prompt. Each step may be entered again.
 import { existsSync, realpathSync } from 'node:fs';
+import { mcpServers } from '../agents/mcp.ts';
 import type { AgentRequest } from '../agents/port.ts';
-import { worktreesDir } from '../config.ts';
 import type { Lock, Task } from '../queue/port.ts';
+import { worktreesDir } from '../settings.ts';
 import type { Check } from '../task/terms.ts';
 import { GitProblem } from '../worktree/git.ts';
 import { branchOf } from '../worktree/refs.ts';
@@ -71,7 +72,8 @@ export async function prepare(
     session,
     new_session: newSession,
     timeout_s: Math.ceil(plan.timeout_ms / 1000),
-    mcp: task.spec.mcp ?? plan.role.mcp ?? null,
+    mcp: mcpServers(task.spec.mcp ?? plan.role.mcp),
+    endpoints: [],
     skills: task.spec.skills ?? plan.role.skills ?? [],
     max_turns: task.spec.max_turns ?? plan.role.max_turns ?? null,
     budget_usd: Math.max(0.01, plan.budget_usd - (task.state.cost_usd ?? 0)),

@@ -2,8 +2,8 @@
 import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { z } from 'zod';
-import type { Settings } from '../config.ts';
 import type { Workspace } from '../paths.ts';
+import type { Settings } from '../settings.ts';
 import { keepCommit, syncAll } from '../worktree/keep.ts';
 import { salvageRef, startRef } from '../worktree/refs.ts';
 

@@ -2,11 +2,12 @@
 
 import { AgentRegistry } from '../agents/registry.ts';
 import { parseDuration } from '../clock.ts';
-import { type LoadedSettings, loadSettings, settingsSchema } from '../config.ts';
+import { type LoadedSettings, loadSettings } from '../config.ts';
 import { EXIT, TowpathError } from '../errors.ts';
 import { openLedger } from '../ledger/ledger.ts';
 import { findWorkspace } from '../paths.ts';
 import { FileQueue } from '../queue/files/engine.ts';
+import { settingsSchema } from '../settings.ts';
 import type { Queue } from '../task/terms.ts';
 import type { Common } from './common.ts';
 import { askDaemon, open } from './open.ts';

@@ -2,7 +2,7 @@
 
 import { existsSync } from 'node:fs';
 import { ask, type Request } from '../api/control.ts';
-import { type LoadedSettings, loadSettings, settingsSchema, worktreesDir } from '../config.ts';
+import { type LoadedSettings, loadSettings } from '../config.ts';
 import { TowpathError } from '../errors.ts';
 import { Events } from '../events.ts';
 import { makeFolders } from '../folders.ts';
@@ -15,6 +15,7 @@ import { isAlive, self } from '../process/identity.ts';
 import { endOrphans } from '../process/orphans.ts';
 import { FileQueue } from '../queue/files/engine.ts';
 import { toJson } from '../queue/port.ts';
+import { settingsSchema, worktreesDir } from '../settings.ts';
 import type { TaskJson } from '../task/terms.ts';
 
 export interface Opened {

@@ -1,8 +1,8 @@
 // Which files of hooks/ run at which moment, and which look like hooks but never would.
 import { accessSync, constants, lstatSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { HOOK_EVENTS, type HookEvent } from '../config.ts';
 import { errno } from '../errors.ts';
+import { HOOK_EVENTS, type HookEvent } from '../settings.ts';
 
 export interface Hooks {
   /** Absolute paths in the order in which they run. */

@@ -1,11 +1,11 @@
 // Runs the hooks of one event in order, tells what they say, and stops at the first that does not say "continue".
 import { basename } from 'node:path';
-import type { HookEvent } from '../config.ts';
 import type { Events } from '../events.ts';
 import type { Workspace } from '../paths.ts';
 import { childEnv } from '../process/env.ts';
 import { run } from '../process/run.ts';
 import { MARKER } from '../process/tree.ts';
+import type { HookEvent } from '../settings.ts';
 import { discoverHooks } from './discover.ts';
 import { type HookEnd, splitDecision, type Verdict, verdictOf } from './verdict.ts';
 

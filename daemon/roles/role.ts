@@ -10,6 +10,8 @@ import { readFrontMatter } from '../task/frontmatter.ts';
 const schema = z.looseObject({
   name: z.string().optional(),
   agent: z.string().optional(),
+  /** Who works while the agent is closed by a limit. */
+  fallback: z.string().optional(),
   model: z.string().optional(),
   skills: z.array(z.string()).optional(),
   temperature: z.number().optional(),

@@ -1,9 +1,9 @@
 // Why a waiting task does not run now, in the words that `why` prints. Pure.
 import { epochMs } from '../clock.ts';
-import type { Settings } from '../config.ts';
 import type { Limit } from '../limits.ts';
 import { startOf } from '../queue/kind.ts';
 import type { Choice } from '../queue/port.ts';
+import type { Settings } from '../settings.ts';
 
 /** `until`: a time in ms, `slot` (something that runs must end first), or `never` (a person or the world must act). */
 export interface Wait {

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { ClaudeReader } from '../../daemon/agents/claude-stream.ts';
+import { ClaudeReader } from '../../daemon/agents/claude/stream.ts';
 import { Output } from '../../daemon/agents/output.ts';
 import type { AgentEvent, Reader } from '../../daemon/agents/port.ts';
 import { StreamReader } from '../../daemon/agents/stream.ts';

@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { Writable } from 'node:stream';
-import type { AgentEvent, Reader } from '../../daemon/agents/port.ts';
+import { type AgentEvent, NO_USAGE, type Reader } from '../../daemon/agents/port.ts';
 import type { Output } from '../../daemon/cli/view/output.ts';
 import { Workspace } from '../../daemon/paths.ts';
 import { self } from '../../daemon/process/identity.ts';
@@ -139,6 +139,7 @@ export const jsonReader = (): Reader => ({
   },
   openTools: 0,
   finished: false,
+  spent: NO_USAGE,
   state: null,
   restore: () => {},
 });

@@ -3,10 +3,11 @@ import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
-import { claude } from '../../daemon/agents/claude.ts';
+import { claude } from '../../daemon/agents/claude/claude.ts';
 import { requestJson } from '../../daemon/agents/command.ts';
-import { ALIASES, envName, HOOK_EVENTS, settingsSchema } from '../../daemon/config.ts';
+import { ALIASES, envName } from '../../daemon/config.ts';
 import { ERROR_CODES, EXIT } from '../../daemon/errors.ts';
+import { HOOK_EVENTS, settingsSchema } from '../../daemon/settings.ts';
 import { CONSEQUENCES } from '../../daemon/task/outcome.ts';
 import { OUTCOMES, QUEUES } from '../../daemon/task/terms.ts';
 import { blocksOf, DOCUMENTS, ROOT, read, rowFor, rowsOf, sectionOf } from './read.ts';
@@ -122,7 +123,8 @@ describe('docs/agents.md', () => {
       session: null,
       new_session: '',
       timeout_s: 1,
-      mcp: null,
+      mcp: {},
+      endpoints: [],
       skills: [],
       max_turns: null,
       budget_usd: null,

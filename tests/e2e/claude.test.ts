@@ -6,24 +6,21 @@ import type { RunRecord, RunVerdict } from '../../daemon/attempt/execute.ts';
 import { isAlive } from '../../daemon/process/identity.ts';
 import type { AgentProcess, Lock } from '../../daemon/queue/port.ts';
 import { type ModelServer, type Step, startModelServer } from '../fakes/model-server.ts';
-import { claudeCli, storedSession } from '../helpers/claude-cli.ts';
+import { CLIS, storedSession } from '../helpers/clis.ts';
 import { TestWorkspace, tempDir, until } from '../helpers/workspace.ts';
-
-const cli = await claudeCli();
-const title = cli.path ? 'a daemon with the real Claude Code CLI' : `not run: daemon with Claude Code (${cli.why})`;
 
 const usage = { input: 1000, output: 50 };
 const bash = (command: string) => ({ tools: [{ name: 'Bash', input: { command, description: 'a step' } }] });
 const write = (file_path: string, content: string) => ({ tools: [{ name: 'Write', input: { file_path, content } }] });
 const task = (matter = '', body = 'Write hello.txt.') => `---\nagent: claude\n${matter}---\n# A task\n\n${body}\n`;
 
-describe.skipIf(!cli.path)(title, () => {
+describe('a daemon with the real Claude Code CLI', () => {
   let ws: TestWorkspace;
   let home: string;
   let model: ModelServer;
 
   beforeEach(async () => {
-    const command = JSON.stringify([cli.path]);
+    const command = JSON.stringify([CLIS.claude]);
     ws = new TestWorkspace(
       `agents: {claude: {command: ${command}}}\nretry: {initial: 100ms, max: 1s}\nconcurrency: 1\n`,
     );

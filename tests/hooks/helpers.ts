@@ -3,10 +3,10 @@ import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:f
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { onTestFinished } from 'vitest';
-import type { HookEvent } from '../../daemon/config.ts';
 import { Events, type TowpathEvent } from '../../daemon/events.ts';
 import { type HooksOptions, runHooks } from '../../daemon/hooks/run.ts';
 import { Workspace } from '../../daemon/paths.ts';
+import type { HookEvent } from '../../daemon/settings.ts';
 
 export const SHELL = '#!/bin/sh\n';
 

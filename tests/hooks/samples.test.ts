@@ -4,9 +4,9 @@ import { copyFileSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
-import { HOOK_EVENTS, type HookEvent } from '../../daemon/config.ts';
 import { listHooks } from '../../daemon/hooks/discover.ts';
 import type { Workspace } from '../../daemon/paths.ts';
+import { HOOK_EVENTS, type HookEvent } from '../../daemon/settings.ts';
 import { text } from '../process/helpers.ts';
 import { hook, SHELL, TASK, workspace, write } from './helpers.ts';
 

@@ -2,7 +2,6 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, w
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { settingsSchema } from '../../daemon/config.ts';
 import { TowpathError } from '../../daemon/errors.ts';
 import { Events } from '../../daemon/events.ts';
 import * as operate from '../../daemon/operate.ts';
@@ -10,6 +9,7 @@ import { Workspace } from '../../daemon/paths.ts';
 import { self } from '../../daemon/process/identity.ts';
 import { FileQueue } from '../../daemon/queue/files/engine.ts';
 import type { Claim } from '../../daemon/queue/port.ts';
+import { settingsSchema } from '../../daemon/settings.ts';
 import { QUEUES, type Queue } from '../../daemon/task/terms.ts';
 import { tempDir } from '../helpers/workspace.ts';
 

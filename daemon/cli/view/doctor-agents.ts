@@ -1,9 +1,9 @@
 // What doctor says of the agents: installed, which version, able to work, or closed for now.
 import type { Probe } from '../../agents/port.ts';
-import type { Settings } from '../../config.ts';
 import { messageOf } from '../../errors.ts';
 import { Limits } from '../../limits.ts';
 import type { Workspace } from '../../paths.ts';
+import type { Settings } from '../../settings.ts';
 import type { Finding } from './finding.ts';
 import { relative } from './words.ts';
 

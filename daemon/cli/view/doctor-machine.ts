@@ -1,9 +1,9 @@
 // What doctor says of the machine: versions, disk, inotify, and whether the queues can be renamed between.
 import { readFileSync, statfsSync, statSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
-import type { Settings } from '../../config.ts';
 import { SQLITE_AT_LEAST } from '../../ledger/schema.ts';
 import type { Workspace } from '../../paths.ts';
+import type { Settings } from '../../settings.ts';
 import { QUEUES } from '../../task/terms.ts';
 import type { Finding } from './finding.ts';
 import { short } from './words.ts';

@@ -1,11 +1,12 @@
 // towpath doctor: looks at everything a night's run depends on, changes nothing, and says what to do about what is wrong.
-import { type LoadedSettings, worktreesDir } from '../../config.ts';
+import type { LoadedSettings } from '../../config.ts';
 import { messageOf, TowpathError } from '../../errors.ts';
 import { readDaemonInfo } from '../../hold.ts';
 import { openLedger } from '../../ledger/ledger.ts';
 import type { Workspace } from '../../paths.ts';
 import { isAlive } from '../../process/identity.ts';
 import type { QueuePort } from '../../queue/port.ts';
+import { worktreesDir } from '../../settings.ts';
 import { type AgentProbe, agentFindings, limitFindings } from './doctor-agents.ts';
 import { gitFindings, hookFindings, leftoverFindings, roleFindings, settingFindings } from './doctor-files.ts';
 import { diskFindings, filesystemFindings, inotifyFindings, versionFindings } from './doctor-machine.ts';

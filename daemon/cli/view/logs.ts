@@ -2,7 +2,7 @@
 import { closeSync, openSync, readSync } from 'node:fs';
 import { join } from 'node:path';
 import { StringDecoder } from 'node:string_decoder';
-import type { AgentEvent, Reader } from '../../agents/port.ts';
+import { type AgentEvent, NO_USAGE, type Reader } from '../../agents/port.ts';
 import { errno, TowpathError } from '../../errors.ts';
 import type { Workspace } from '../../paths.ts';
 import { readCuts } from '../../process/cut.ts';
@@ -109,6 +109,7 @@ const plain: Pick<Reader, 'line'> & Reader = {
   },
   openTools: 0,
   finished: false,
+  spent: NO_USAGE,
   state: null,
   restore: () => {},
 };

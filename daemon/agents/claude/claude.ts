@@ -5,10 +5,10 @@ import { readFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { messageOf, TowpathError } from '../errors.ts';
-import { ClaudeReader } from './claude-stream.ts';
-import { findProgram } from './command.ts';
-import type { Agent, AgentRequest, AgentSettings, Launch, Probe } from './port.ts';
+import { messageOf } from '../../errors.ts';
+import { findProgram } from '../command.ts';
+import type { Agent, AgentRequest, AgentSettings, Launch, Probe } from '../port.ts';
+import { ClaudeReader } from './stream.ts';
 
 /** Nothing but the model is contacted, and few retries: the daemon requeues by itself and keeps its own clocks. */
 const QUIET = {
@@ -74,10 +74,11 @@ function launch(request: AgentRequest, settings: AgentSettings): Launch {
   argv.push(...(request.session ? ['--resume', request.session] : ['--session-id', request.new_session]));
   if (request.system_prompt.trim())
     argv.push('--append-system-prompt-file', write(request, 'system-prompt.md', request.system_prompt));
-  const servers = mcpServers(request.mcp);
-  if (servers.config)
-    argv.push('--mcp-config', write(request, 'mcp.json', JSON.stringify(servers.config)), '--strict-mcp-config');
-  argv.push(...permissionFlags(settings.permissions, servers.names));
+  // Those without a description are servers that the user's Claude has: they are only allowed.
+  const mcpServers = Object.fromEntries(Object.entries(request.mcp).filter(([, server]) => server !== null));
+  if (Object.keys(mcpServers).length > 0)
+    argv.push('--mcp-config', write(request, 'mcp.json', JSON.stringify({ mcpServers })), '--strict-mcp-config');
+  argv.push(...permissionFlags(settings.permissions, Object.keys(request.mcp)));
   if (request.max_turns !== null) argv.push('--max-turns', String(request.max_turns));
   if (request.budget_usd !== null) argv.push('--max-budget-usd', String(request.budget_usd));
   argv.push(...settings.args);
@@ -103,18 +104,6 @@ function permissionFlags(permissions: AgentSettings['permissions'], servers: str
         'user',
       ];
   }
-}
-
-/** Servers by name, with or without the `mcpServers` wrapper; a list names servers that the user's Claude already has. */
-function mcpServers(mcp: unknown): { config: object | null; names: string[] } {
-  if (mcp === null || mcp === undefined) return { config: null, names: [] };
-  if (Array.isArray(mcp) && mcp.every((name) => typeof name === 'string')) return { config: null, names: mcp };
-  if (typeof mcp !== 'object' || Array.isArray(mcp))
-    throw new TowpathError('agent', 'mcp holds no servers', 'write "mcp: {name: {command: …, args: […]}}"');
-  const inner = 'mcpServers' in mcp ? mcp.mcpServers : mcp;
-  const servers = typeof inner === 'object' && inner !== null ? inner : {};
-  const names = Object.keys(servers);
-  return { config: names.length ? { mcpServers: servers } : null, names };
 }
 
 /** Our defaults, then the user's values; a name that the user lets through keeps the value it has outside. */

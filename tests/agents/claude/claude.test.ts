@@ -3,8 +3,10 @@ import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { claude } from '../../daemon/agents/claude.ts';
-import type { AgentRequest, AgentSettings } from '../../daemon/agents/port.ts';
+import { claude } from '../../../daemon/agents/claude/claude.ts';
+import { mcpServers } from '../../../daemon/agents/mcp.ts';
+import type { AgentRequest, AgentSettings } from '../../../daemon/agents/port.ts';
+import { blankRequest, SETTINGS } from '../../helpers/cli-run.ts';
 
 let dir: string;
 beforeAll(() => {
@@ -12,16 +14,13 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(dir, { recursive: true, force: true }));
 
-const settings = (over: Partial<AgentSettings> = {}): AgentSettings => ({
-  ...{ args: [], env: {}, models: {}, permissions: 'full', wrap: [], input: 'json', limits: 'on' },
-  ...over,
-});
-const request = (over: Partial<AgentRequest> = {}): AgentRequest => ({
-  ...{ task_id: 't', attempt: 1, prompt: 'the prompt', system_prompt: 'the role', body: '', model: 'sonnet' },
-  ...{ worktree: dir, session: null, new_session: 'a-uuid', timeout_s: 60, mcp: null, skills: [] },
-  ...{ max_turns: null, budget_usd: null, run_dir: join(dir, 'run') },
-  ...over,
-});
+const settings = (over: Partial<AgentSettings> = {}): AgentSettings => ({ ...SETTINGS, ...over });
+const request = (over: Partial<AgentRequest> = {}): AgentRequest =>
+  blankRequest({
+    ...{ prompt: 'the prompt', system_prompt: 'the role', model: 'sonnet', new_session: 'a-uuid', worktree: dir },
+    run_dir: join(dir, 'run'),
+    ...over,
+  });
 const flagValue = (argv: string[], flag: string) => argv[argv.indexOf(flag) + 1];
 
 describe('launch', () => {
@@ -68,8 +67,8 @@ describe('launch', () => {
   });
 
   test('MCP servers go into a file, with or without their wrapper', () => {
-    const servers = { git: { command: 'git-mcp', env: { TOKEN: 'secret' } } };
-    for (const mcp of [servers, { mcpServers: servers }]) {
+    const servers = { git: { command: 'git-mcp', args: [], env: { TOKEN: 'secret' } } };
+    for (const mcp of [servers, { mcpServers: servers }].map(mcpServers)) {
       const { argv } = claude.launch(request({ mcp }), settings({ permissions: 'edits' }));
       expect(JSON.parse(readFileSync(flagValue(argv, '--mcp-config')!, 'utf8'))).toEqual({ mcpServers: servers });
       expect(argv).toContain('--strict-mcp-config');
@@ -77,8 +76,10 @@ describe('launch', () => {
       expect(argv.join(' ')).not.toContain('secret');
     }
     for (const none of [null, {}, []])
-      expect(claude.launch(request({ mcp: none }), settings()).argv).not.toContain('--mcp-config');
-    expect(() => claude.launch(request({ mcp: 'x' }), settings())).toThrow('mcp holds no servers');
+      expect(claude.launch(request({ mcp: mcpServers(none) }), settings()).argv).not.toContain('--mcp-config');
+    const named = claude.launch(request({ mcp: mcpServers(['mine']) }), settings({ permissions: 'edits' })).argv;
+    expect([named.includes('--mcp-config'), flagValue(named, '--allowedTools')]).toEqual([false, 'mcp__mine']);
+    expect(() => mcpServers('x')).toThrow('mcp: ');
   });
 
   test('the user has the last word on variables', () => {

@@ -1,5 +1,5 @@
 // Judges how a Claude Code run failed: from its structured fields alone, never from prose.
-import type { Outcome } from '../task/terms.ts';
+import type { Outcome } from '../../task/terms.ts';
 
 /** What the stream told about a failure. Older builds leave some of it out. */
 export interface Failure {

@@ -1,116 +1,34 @@
 // The real Claude Code CLI, started just as the adapter says, against a scripted model on loopback.
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
-import { closeSync, existsSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { claude } from '../../daemon/agents/claude.ts';
-import type { AgentEvent, AgentRequest, AgentSettings, Verdict } from '../../daemon/agents/port.ts';
-import { type ModelServer, type Script, startModelServer } from '../fakes/model-server.ts';
-import { CLAUDE_VERSION, claudeCli, MCP_SERVER, storedSession } from '../helpers/claude-cli.ts';
-
-const cli = await claudeCli();
-const title = cli.path ? 'real Claude Code CLI' : `not run: real Claude Code CLI (${cli.why})`;
-
-const base: AgentSettings = {
-  args: [],
-  env: {},
-  models: {},
-  permissions: 'full',
-  wrap: [],
-  input: 'json',
-  limits: 'on',
-};
+import { claude } from '../../../daemon/agents/claude/claude.ts';
+import { anthropic } from '../../fakes/anthropic-messages.ts';
+import type { Script } from '../../fakes/model-server.ts';
+import { SETTINGS as base, CliBench, type Ran, type RunHow, until } from '../../helpers/cli-run.ts';
+import { CLAUDE_VERSION, CLIS, MCP_SERVER, storedSession } from '../../helpers/clis.ts';
 
 const write = (path: string, content = 'hello\n') => ({
   tools: [{ name: 'Write', input: { file_path: path, content } }],
 });
 const bash = (command: string) => ({ tools: [{ name: 'Bash', input: { command, description: 'a step' } }] });
 
-interface Ran {
-  verdict: Verdict;
-  code: number | null;
-  events: AgentEvent[];
-  openTools: number;
-  finished: boolean;
-  ms: number;
-}
-
-describe.skipIf(!cli.path)(title, () => {
+describe('real Claude Code CLI', () => {
+  let bench: CliBench;
   let root: string;
   let repo: string;
-  let model: ModelServer;
-  let runs = 0;
+  let model: CliBench['model'];
 
   beforeEach(async () => {
-    root = await mkdtemp(join(tmpdir(), 'towpath-claude-'));
-    repo = join(root, 'repo');
-    for (const dir of ['home', 'tmp', 'repo']) mkdirSync(join(root, dir));
-    execFileSync('git', ['init', '-q', '-b', 'main', repo]);
-    model = await startModelServer([]);
+    bench = await CliBench.open(claude, [CLIS.claude], [anthropic]);
+    ({ root, repo, model } = bench);
+    bench.env = { ANTHROPIC_BASE_URL: model.url, ANTHROPIC_API_KEY: 'not-a-key' };
   });
-  afterEach(async () => {
-    await model.close();
-    await rm(root, { recursive: true, force: true });
-  });
+  afterEach(() => bench.close());
 
-  /** Starts it with the argv, the stdin and the variables of `launch`, and an environment of no more than the allowed names. */
-  async function run(
-    script: Script,
-    options: {
-      request?: Partial<AgentRequest>;
-      settings?: Partial<AgentSettings>;
-      key?: string | null;
-      after?: After;
-    } = {},
-  ): Promise<Ran> {
-    model.play(script);
-    const run_dir = join(root, `run-${runs++}`);
-    mkdirSync(run_dir);
-    const request: AgentRequest = {
-      ...{ task_id: 't', attempt: 1, prompt: 'Write hello.txt', system_prompt: 'You are careful.', body: '' },
-      ...{ model: 'claude-sonnet-4-5', worktree: repo, session: null, new_session: randomUUID(), timeout_s: 60 },
-      ...{ mcp: null, skills: [], max_turns: null, budget_usd: null, run_dir },
-      ...options.request,
-    };
-    const settings = { ...base, command: [cli.path ?? ''], ...options.settings };
-    const launch = claude.launch(request, settings);
-    const key = options.key === undefined ? 'not-a-key' : options.key;
-    const env = {
-      ...{
-        PATH: process.env['PATH'],
-        HOME: join(root, 'home'),
-        LANG: 'C.UTF-8',
-        TERM: 'dumb',
-        TMPDIR: join(root, 'tmp'),
-      },
-      ...{ ANTHROPIC_BASE_URL: model.url, ...(key ? { ANTHROPIC_API_KEY: key } : {}) },
-      ...launch.env,
-    };
-    const files = ['stdout', 'stderr'].map((name) => join(run_dir, name)) as [string, string];
-    const [out, err] = files.map((path) => openSync(path, 'a')) as [number, number];
-    const started = Date.now();
-    const child = spawn(launch.argv[0]!, launch.argv.slice(1), { cwd: repo, env, stdio: ['pipe', out, err] });
-    closeSync(out);
-    closeSync(err);
-    child.stdin!.end(launch.stdin);
-    const ended = new Promise<[number | null, string | null]>((done) => child.once('exit', (...how) => done(how)));
-    await options.after?.(child, files[0]);
-    const [code, signal] = await ended;
-    const reader = claude.reader();
-    const events = readFileSync(files[0], 'utf8')
-      .split('\n')
-      .flatMap((line) => reader.line(line));
-    const verdict = reader.conclude({ code, signal, stderr: readFileSync(files[1], 'utf8'), stdout: '' });
-    return { verdict, code, events, openTools: reader.openTools, finished: reader.finished, ms: Date.now() - started };
-  }
-  type After = (child: ChildProcess, stdout: string) => Promise<void>;
-
-  const until = async (ready: () => boolean) => {
-    while (!ready()) await new Promise((done) => setTimeout(done, 25));
-  };
+  const run = (script: Script, how: RunHow = {}): Promise<Ran> =>
+    bench.run(script, { ...how, request: { model: 'claude-sonnet-4-5', ...how.request } });
 
   test('edits a file, then goes on with the session and a new prompt', async () => {
     const new_session = randomUUID();
@@ -183,7 +101,7 @@ describe.skipIf(!cli.path)(title, () => {
   });
 
   test('no key at all', async () => {
-    const { verdict } = await run([], { key: null });
+    const { verdict } = await run([], { env: { ANTHROPIC_API_KEY: undefined } });
     expect(verdict.outcome).toBe('auth');
     expect(verdict.reason).toContain('ANTHROPIC_API_KEY');
     expect(model.main).toHaveLength(0);
@@ -282,7 +200,7 @@ describe.skipIf(!cli.path)(title, () => {
     const server = join(root, 'server.mjs');
     writeFileSync(server, MCP_SERVER);
     const ran = await run([{ tools: [{ name: 'mcp__echo__say', input: { text: 'hi' } }] }, { text: 'Said.' }], {
-      request: { mcp: { echo: { command: process.execPath, args: [server] } } },
+      request: { mcp: { echo: { command: process.execPath, args: [server], env: {} } } },
       settings: { permissions: 'edits' },
     });
     expect(ran.verdict.outcome).toBe('ok');
@@ -297,7 +215,7 @@ describe.skipIf(!cli.path)(title, () => {
 
   test('probe tells the version and whether it is logged in', async () => {
     const env = { PATH: process.env['PATH'], HOME: join(root, 'home') };
-    const settings = { ...base, command: [cli.path ?? ''] };
+    const settings = { ...base, command: [CLIS.claude] };
     expect(await claude.probe(settings, env)).toMatchObject({ installed: true, version: CLAUDE_VERSION, ready: false });
     expect(await claude.probe(settings, { ...env, ANTHROPIC_API_KEY: 'k' })).toMatchObject({ ready: true, why: null });
   });

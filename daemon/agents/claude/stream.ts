@@ -1,26 +1,14 @@
 // Reads the stream-json output of Claude Code line by line and judges the end of the run.
-import type { Outcome } from '../task/terms.ts';
-import { camelUsage, plus, snakeUsage } from './claude-usage.ts';
-import { outcomeOf, resetTime, resetTimeInText } from './claude-verdict.ts';
-import { type AgentEvent, NO_USAGE, type Reader, type RunEnd, type Usage, type Verdict } from './port.ts';
+import type { Outcome } from '../../task/terms.ts';
+import { clip, EVENT, isJson, type Json, list, log, num, OUTPUT, oneLine, str, summary } from '../json.ts';
+import { type AgentEvent, NO_USAGE, type Reader, type RunEnd, type Usage, type Verdict } from '../port.ts';
+import { plus } from '../usage.ts';
+import { camelUsage, snakeUsage } from './usage.ts';
+import { outcomeOf, resetTime, resetTimeInText } from './verdict.ts';
 
-type Json = Record<string, unknown>;
-
-/** Bounds of what is kept or passed on: an event for people, one summary, the final text. */
-const EVENT = 16_384;
-const SUMMARY = 300;
-const OUTPUT = 1_048_576;
 const MAX_OPEN = 1000;
 
 const AUTH_HELP = 'run "claude" and log in, or set ANTHROPIC_API_KEY';
-
-const isJson = (value: unknown): value is Json => typeof value === 'object' && value !== null && !Array.isArray(value);
-const str = (value: unknown): string | null => (typeof value === 'string' && value !== '' ? value : null);
-const num = (value: unknown): number => (typeof value === 'number' && Number.isFinite(value) ? value : 0);
-const list = (value: unknown): Json[] => (Array.isArray(value) ? value.filter(isJson) : []);
-const clip = (text: string, max: number): string => (text.length > max ? `${text.slice(0, max - 2)} …` : text);
-const oneLine = (text: string, max = 500): string => clip(text.replace(/\s+/g, ' ').trim(), max);
-const log = (content: string): AgentEvent => ({ type: 'log', content: clip(content, EVENT) });
 
 /** All that a reader remembers. */
 interface State {
@@ -62,6 +50,10 @@ export class ClaudeReader implements Reader {
 
   get finished(): boolean {
     return this.#s.result !== null;
+  }
+
+  get spent(): Usage {
+    return plus(this.#s.counted, this.#s.uncounted);
   }
 
   line(text: string): AgentEvent[] {
@@ -229,7 +221,7 @@ export class ClaudeReader implements Reader {
       // A run that never began left no session to go on with, whatever id its result carries.
       session: this.#s.began ? this.#s.session : null,
       model: this.#s.model,
-      usage: plus(this.#s.counted, this.#s.uncounted),
+      usage: this.spent,
       artifacts: [],
       outputs: result && isJson(result['structured_output']) ? result['structured_output'] : {},
       question: null,
@@ -270,24 +262,6 @@ function finalText(result: Json): string {
   const told = (error: unknown) => typeof error === 'string' && !error.startsWith('[');
   const errors = Array.isArray(result['errors']) ? result['errors'].filter(told) : [];
   return errors.join('; ') || str(result['terminal_reason']) || str(result['subtype']) || '';
-}
-
-/** What a tool is asked to do, in a line: the command, the file, the pattern; else the input itself. */
-function summary(input: unknown): string {
-  if (!isJson(input)) return '';
-  for (const key of [
-    'command',
-    'file_path',
-    'notebook_path',
-    'pattern',
-    'url',
-    'query',
-    'description',
-    'skill',
-    'path',
-  ])
-    if (str(input[key])) return oneLine(String(input[key]), SUMMARY);
-  return oneLine(JSON.stringify(input), SUMMARY);
 }
 
 function textOf(content: unknown): string {

@@ -1,9 +1,9 @@
 // How the output of Claude Code is read and judged, on short made-up streams.
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { claude } from '../../daemon/agents/claude.ts';
-import { outcomeOf, resetTime, resetTimeInText } from '../../daemon/agents/claude-verdict.ts';
-import type { RunEnd, Verdict } from '../../daemon/agents/port.ts';
+import { claude } from '../../../daemon/agents/claude/claude.ts';
+import { outcomeOf, resetTime, resetTimeInText } from '../../../daemon/agents/claude/verdict.ts';
+import type { RunEnd, Verdict } from '../../../daemon/agents/port.ts';
 
 const init = { type: 'system', subtype: 'init', session_id: 's1', model: 'm1', mcp_servers: [] };
 const says = (...content: object[]) => ({
