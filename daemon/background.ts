@@ -14,6 +14,8 @@ import type { Scheduler } from './scheduler.ts';
 
 const BUDGET_MS = 5000;
 const POLL_MS = 60_000;
+/** How often model servers are asked whether they are there, ms. */
+const ENDPOINTS_MS = 30_000;
 const HEARTBEAT_MS = 15_000;
 /** How often the ledger lets go of what is old; so many rows at a time, with a pause for others to write, ms. */
 const RETAIN_MS = 60_000;
@@ -75,8 +77,12 @@ export async function startBackground(ctx: Context, scheduler: Scheduler, ledger
       await submitPolled(ctx.queue, run.stdout, (message) => ctx.events.emit('warning', { message }));
     scheduler.nudge();
   };
+  const endpoints = async () => {
+    if (await ctx.endpoints.refresh(ctx.settings.endpoints, process.env)) scheduler.nudge();
+  };
   const notices = new Set<Promise<unknown>>();
   const unsubscribe = ctx.events.on((event: TowpathEvent) => {
+    if (event.event === 'agent_opened' || event.event === 'agent_closed') return scheduler.nudge();
     if (event.event !== 'transition' || !hasHooks(ctx.workspace.hooks, 'notify')) return;
     if (notices.size >= NOTICES)
       return ctx.events.emit('warning', { task: event.task, message: 'too many notices at once: one was dropped' });
@@ -118,12 +124,14 @@ export async function startBackground(ctx: Context, scheduler: Scheduler, ledger
   };
   await guarded('the health check', health)();
   await guarded('adding up what was spent', budget)();
+  await guarded('asking the model servers', endpoints)();
   void guarded('polling for tasks', poll)();
   const timers = [
     setInterval(() => void guarded('the health check', health)(), ctx.settings.hooks.health_every),
     setInterval(() => void guarded('adding up what was spent', budget)(), BUDGET_MS),
     setInterval(() => void guarded('polling for tasks', poll)(), POLL_MS),
     setInterval(() => void guarded('letting go of old history', retain)(), RETAIN_MS),
+    setInterval(() => void guarded('asking the model servers', endpoints)(), ENDPOINTS_MS),
     setInterval(() => void guarded('the heartbeat', heartbeat)(), HEARTBEAT_MS),
   ];
   return {

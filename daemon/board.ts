@@ -6,7 +6,7 @@ import { writeJson } from './attempt/work.ts';
 import { now } from './clock.ts';
 import { type DaemonInfo, daemonInfoPath } from './hold.ts';
 import type { Holds } from './holds.ts';
-import type { Wait } from './waiting/wait.ts';
+import type { Wait } from './waiting/terms.ts';
 
 /** Changes within this long are written once, ms. */
 const GATHER_MS = 300;
@@ -18,6 +18,7 @@ export class Board {
   readonly #holds: Holds;
   readonly #waits: (count: number) => ReadonlyMap<string, Wait>;
   readonly #counts: () => DaemonInfo['counts'];
+  readonly #load: (endpoint: string) => number;
   readonly #version: string;
   readonly #started = now();
   #timer: NodeJS.Timeout | null = null;
@@ -28,12 +29,14 @@ export class Board {
     holds: Holds,
     waits: (count: number) => ReadonlyMap<string, Wait>,
     counts: () => DaemonInfo['counts'],
+    load: (endpoint: string) => number,
     version: string,
   ) {
     this.#ctx = ctx;
     this.#holds = holds;
     this.#waits = waits;
     this.#counts = counts;
+    this.#load = load;
     this.#version = version;
   }
 
@@ -53,9 +56,18 @@ export class Board {
       version: this.#version,
       paused: this.#holds.reason,
       faults: this.#holds.faults,
+      endpoints: this.#endpoints(),
       counts: this.#counts(),
       waiting: Object.fromEntries([...this.#waits(NAMED)].map(([id, { reason }]) => [id, reason])),
     };
+  }
+
+  #endpoints(): DaemonInfo['endpoints'] {
+    const { settings, endpoints } = this.#ctx;
+    return settings.endpoints.map(({ name, models, slots }) => {
+      const { reachable, told } = endpoints.of(name);
+      return { name, models, reachable, told, used: this.#load(name), slots };
+    });
   }
 
   publish(): void {

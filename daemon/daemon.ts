@@ -2,6 +2,7 @@
 import { existsSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { basename } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { Endpoints } from './agents/endpoints.ts';
 import { AgentRegistry } from './agents/registry.ts';
 import { serveControl, socketPath } from './api/control.ts';
 import type { Ask, Context } from './attempt/context.ts';
@@ -101,6 +102,7 @@ export async function runDaemon(options: DaemonOptions, stop: Orders): Promise<b
     events,
     agents: new AgentRegistry(settings, workspace),
     limits: new Limits(workspace),
+    endpoints: new Endpoints(),
     self: self(),
     ask: options.ask,
   };
@@ -117,7 +119,8 @@ export async function runDaemon(options: DaemonOptions, stop: Orders): Promise<b
   const counter = new Counter(workspace);
   events.on((event) => event.event === 'transition' && counter.moved(event.from, event.to));
   const counts = () => ({ ...counter.large, ...(queue.intake.size < LARGE ? {} : { incoming: queue.intake.size }) });
-  const board = new Board(ctx, scheduler.holds, (count) => scheduler.waits(count), counts, VERSION);
+  const load = (name: string) => [...scheduler.jobs.values()].filter(({ endpoint }) => endpoint === name).length;
+  const board = new Board(ctx, scheduler.holds, (count) => scheduler.waits(count), counts, load, VERSION);
   const supervision = supervise(ctx, scheduler);
   const { halt, over } = halting(scheduler, supervision.stopping);
   let lost: (why: TowpathError) => void = () => {};

@@ -31,6 +31,8 @@ export interface EventMap {
     role: string;
     branch: string | null;
     resumed: boolean;
+    /** The model server that it was sent to. */
+    endpoint?: string | undefined;
   };
   /** A run ended, with what it used. Durations in ms; cost null when not told. */
   attempt_finished: {
@@ -50,6 +52,10 @@ export interface EventMap {
   };
   /** A line of what an agent does, for people; not kept in the ledger (the run's folder has all of it). */
   agent_output: { task: string; attempt: number; kind: string; text: string };
+  /** A limit, a refused key or an empty account closed an agent or a model server; until null: until a person opens it. */
+  agent_closed: { agent: string; until: string | null; reason: string };
+  /** It answers again, or a person opened it. */
+  agent_opened: { agent: string };
   /** A hook ran. */
   hook_finished: {
     task: string | null;

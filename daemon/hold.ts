@@ -19,6 +19,19 @@ export const daemonInfoSchema = z.object({
   version: z.string(),
   paused: z.string().nullable(),
   faults: z.array(z.object({ what: z.string(), since: z.string(), doing: z.string() })),
+  /** The model servers: whether they answered when they were last asked, and how many runs they have. */
+  endpoints: z
+    .array(
+      z.object({
+        name: z.string(),
+        models: z.array(z.string()),
+        reachable: z.boolean().nullable(),
+        told: z.string(),
+        used: z.number(),
+        slots: z.number(),
+      }),
+    )
+    .default([]),
   /** Why waiting tasks wait, by id; the first hundred. */
   waiting: z.record(z.string(), z.string()),
   /** How many tasks lie in queues that are too large to be counted at every question. */

@@ -1,4 +1,4 @@
-// Which agents are closed and until when: kept in a file, so that a restart does not run into the same wall.
+// Which agents and model servers are closed and until when: kept in a file, so that a restart does not run into the same wall.
 import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { lockSync } from 'proper-lockfile';
@@ -20,6 +20,12 @@ export const UNKNOWN_RESET_MS = 15 * 60_000;
 /** A limit whose reset time has passed already, by our clock, holds for this long, ms. */
 export const PAST_RESET_MS = 60_000;
 
+/** After so long a limit that nobody tried again is forgotten, ms. */
+const FORGOTTEN_MS = 7 * 86_400_000;
+
+/** Its time is over, and nobody has got an answer since: one run goes first and tries. */
+export const onTrial = ({ until }: Limit, now = Date.now()): boolean => until !== null && Date.parse(until) <= now;
+
 export class Limits {
   readonly #path: string;
   #closed: Record<string, Limit>;
@@ -38,26 +44,24 @@ export class Limits {
     }
   }
 
-  /** Closed agents, those whose time has come left out. */
+  /** The closed ones, and those on trial. */
   list(): Record<string, Limit> {
-    const open = Object.entries(this.#closed).filter(
-      ([, limit]) => limit.until === null || Date.parse(limit.until) > Date.now(),
-    );
-    return Object.fromEntries(open);
+    const known = Object.entries(this.#closed).filter(([, limit]) => !onTrial(limit, Date.now() - FORGOTTEN_MS));
+    return Object.fromEntries(known);
   }
 
-  of(agent: string): Limit | null {
-    return this.list()[agent] ?? null;
+  of(name: string): Limit | null {
+    return this.list()[name] ?? null;
   }
 
-  close(agent: string, limit: Limit): void {
-    this.#edit((closed) => ({ ...closed, [agent]: limit }));
+  close(name: string, limit: Limit): void {
+    this.#edit((closed) => ({ ...closed, [name]: limit }));
   }
 
-  /** Opens an agent by hand; false when it was not closed. */
-  open(agent: string): boolean {
-    const was = this.of(agent) !== null;
-    if (was) this.#edit(({ [agent]: _, ...rest }) => rest);
+  /** Opens it, by hand or because it answers again; false when it was not closed. */
+  open(name: string): boolean {
+    const was = this.of(name) !== null;
+    if (was) this.#edit(({ [name]: _, ...rest }) => rest);
     return was;
   }
 

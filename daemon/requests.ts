@@ -38,6 +38,7 @@ export async function answer(
       return scheduler.holds.pause(null);
     case 'open_agent': {
       const was = ctx.limits.open(request.agent);
+      if (was) ctx.events.emit('agent_opened', { agent: request.agent });
       scheduler.nudge();
       return { opened: was };
     }

@@ -2,19 +2,22 @@
 
 import { attempt } from './attempt/attempt.ts';
 import type { Context } from './attempt/context.ts';
-import { agentNameOf, repoOf } from './attempt/plan.ts';
+import { repoOf } from './attempt/plan.ts';
+import { readRun } from './attempt/record.ts';
+import type { Who } from './attempt/who.ts';
 import { messageOf } from './errors.ts';
 import { gate } from './gate/gate.ts';
 import { Holds } from './holds.ts';
 import type { Choice, Claim, Task } from './queue/port.ts';
 import { recover } from './recover.ts';
-import { DEFAULT_ROLE, readRole } from './roles/role.ts';
+import { DEFAULT_ROLE } from './roles/role.ts';
 import { Alarm } from './waiting/alarm.ts';
+import { type Place, routed, waitOf, whoOf } from './waiting/assign.ts';
 import type { Blocked } from './waiting/blocked.ts';
 import { Broken } from './waiting/broken.ts';
 import type { Job } from './waiting/job.ts';
 import { allWait, whyFirst } from './waiting/left.ts';
-import { type Wait, waitReason } from './waiting/wait.ts';
+import type { Wait } from './waiting/terms.ts';
 
 export interface SchedulerOptions {
   worker?: string;
@@ -112,7 +115,7 @@ export class Scheduler {
       if (wait > 0) this.#alarm.in(wait);
       else {
         const ctx = { ...this.#ctx };
-        this.#start(task, null, (signal) => gate(ctx, task, signal));
+        this.#start(task, null, null, (signal) => gate(ctx, task, signal));
       }
     }
   }
@@ -142,8 +145,9 @@ export class Scheduler {
   /** Runs a claim, also one that an earlier daemon made. */
   take(claim: Claim): void {
     // A copy: settings that are reloaded meanwhile are for the next claims.
-    const ctx = { ...this.#ctx };
-    this.#start(claim.task, claim, async (signal) => {
+    const who = this.#whoTakes(claim);
+    const ctx = { ...this.#ctx, who };
+    this.#start(claim.task, claim, who, async (signal) => {
       const settled = await attempt(ctx, claim, signal);
       const job = this.jobs.get(claim.task.id);
       if (job) job.claim = null;
@@ -151,8 +155,8 @@ export class Scheduler {
     });
   }
 
-  #start(task: Task, claim: Claim | null, work: (signal: AbortSignal) => Promise<Task | null>): void {
-    const { agent, role } = this.#who(task);
+  #start(task: Task, claim: Claim | null, who: Who | null, work: (signal: AbortSignal) => Promise<Task | null>): void {
+    const { agent, role } = who ?? whoOf(task, this.#place);
     const abort = new AbortController();
     const done = work(abort.signal)
       .catch((thrown: unknown) => {
@@ -176,6 +180,7 @@ export class Scheduler {
       role,
       repo,
       minor: task.spec.complexity === 'minor',
+      endpoint: who?.endpoints[0]?.name ?? null,
       abort,
       claim,
       done,
@@ -211,32 +216,21 @@ export class Scheduler {
 
   /** Why a waiting task does not run now, or null. */
   readonly waitOf = (task: Choice): Wait | null => {
-    const { agents, limits, settings } = this.#ctx;
     if (this.#options.role && (task.spec.role ?? DEFAULT_ROLE) !== this.#options.role)
       return { reason: `this daemon takes only tasks of role ${this.#options.role}`, until: 'never', fine: true };
-    const { agent, role } = this.#who(task);
-    const repo = repoOf(task, settings, this.#ctx.workspace);
-    return waitReason(task, {
-      settings,
-      hold: this.holds.reason,
-      jobs: this.#inUse,
-      agent,
-      role,
-      repo,
-      auto: agents.auto,
-      limits: limits.list(),
-      provisional: this.#blocked.provisional,
-    });
+    return waitOf(task, this.#place);
   };
 
-  #who(task: Choice): { agent: string; role: string } {
-    const role = task.spec.role ?? DEFAULT_ROLE;
-    try {
-      const name = agentNameOf(task, readRole(this.#ctx.workspace, role), this.#ctx.settings);
-      return { role, agent: name === 'auto' ? (this.#ctx.agents.auto.name ?? 'auto') : name };
-    } catch {
-      return { role, agent: task.spec.agent ?? this.#ctx.settings.agent };
-    }
+  get #place(): Place {
+    return { ...this.#ctx, jobs: this.#inUse, hold: this.holds.reason, provisional: this.#blocked.provisional };
+  }
+
+  /** Who does it, and where it is sent; a run that was begun already goes on as it was. */
+  #whoTakes({ task, lock }: Claim): Who {
+    const begun = readRun(this.#ctx.workspace.run(task.id, lock.attempt));
+    if (!begun) return routed(whoOf(task, this.#place), this.#place);
+    const { role, agent, model, request } = begun;
+    return { role, agent, model, endpoints: request?.endpoints ?? [] };
   }
 
   #treeBusy(task: Task): boolean {

@@ -180,7 +180,19 @@ export const settingsSchema = z.strictObject({
   secrets: z.record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/), secret).default({}),
   models: modelMap.default({}).describe('seniority to model for every agent; agents.<name>.models wins'),
   agents: z.record(z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_-]*$/), agentSchema).default({}),
-  endpoints: z.array(endpoint).default([]),
+  endpoints: z
+    .array(endpoint)
+    .superRefine((all, ctx) => {
+      const seen = new Set<string>();
+      for (const [at, { name, base_url, gpu }] of all.entries()) {
+        const path = [at, 'name'];
+        if (seen.has(name)) ctx.addIssue({ code: 'custom', path, message: `"${name}" is there twice` });
+        seen.add(name);
+        if (base_url === undefined && gpu === undefined)
+          ctx.addIssue({ code: 'custom', path: [at], message: 'write base_url, or the gpu that a local command owns' });
+      }
+    })
+    .default([]),
   projects: z.record(z.string(), project).default({}),
   worktrees: z
     .strictObject({ dir: z.string().default('.worktrees'), keep_failed: z.boolean().default(true) })

@@ -42,7 +42,8 @@ export function commandAgent(name: string): Agent {
       chooses_session: false,
       tells_cost: true,
       structured_output: false,
-      mcp: false,
+      mcp: true,
+      endpoints: ['openai', 'responses', 'anthropic'],
     }),
     validateConfig: (settings) =>
       !settings.command ? [`agents.${name}.command: name the program, e.g. [./mybot, --fast]`] : [],

@@ -16,6 +16,8 @@ const PROBE_MS = 60_000;
 
 export interface Chosen {
   agent: Agent;
+  /** Not a command of the user's. */
+  builtIn: boolean;
   settings: AgentSettings;
 }
 
@@ -46,11 +48,12 @@ export class AgentRegistry {
         `agent "${name}" does not exist`,
         `name one of ${this.names().join(', ')}, or write agents.${name}.command`,
       );
-    const agent = BUILT_IN.find((one) => one.name === name) ?? commandAgent(name);
+    const known = BUILT_IN.find((one) => one.name === name);
+    const agent = known ?? commandAgent(name);
     const settings = resolveCommand(agentSettings(this.#settings, name), this.#workspace.root);
     const [problem] = agent.validateConfig(settings);
     if (problem) throw new TowpathError('bad_settings', problem);
-    return { agent, settings };
+    return { agent, builtIn: known !== undefined, settings };
   }
 
   probe(name: string): Promise<Probe> {

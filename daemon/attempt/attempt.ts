@@ -11,10 +11,11 @@ import { GitProblem } from '../worktree/git.ts';
 import { cleanUp } from './clean.ts';
 import type { Context } from './context.ts';
 import { addUsage, decide, type Ending, failure, policyOf } from './ending.ts';
-import { execute, type RunVerdict, readEnd, readRun, reattach } from './execute.ts';
+import { execute, readEnd, reattach } from './execute.ts';
 import { abortedBy, finish, type Measured } from './finish.ts';
 import { makePlan, type Plan } from './plan.ts';
 import { endingOf, prepare } from './prepare.ts';
+import { type RunVerdict, readRun } from './record.ts';
 import { readWork } from './work.ts';
 
 interface Tried {

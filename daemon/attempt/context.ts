@@ -1,4 +1,5 @@
 // What every step of an attempt has at hand.
+import type { Endpoints } from '../agents/endpoints.ts';
 import type { AgentRegistry } from '../agents/registry.ts';
 import type { Events } from '../events.ts';
 import type { Limits } from '../limits.ts';
@@ -6,6 +7,7 @@ import type { Workspace } from '../paths.ts';
 import type { Identity } from '../process/identity.ts';
 import type { FileQueue } from '../queue/files/engine.ts';
 import type { Settings } from '../settings.ts';
+import type { Who } from './who.ts';
 
 /** Asks the person at the terminal about a failed hook; null when nobody sits there. The answer is null when the daemon stops first. */
 export type Ask = (question: {
@@ -23,4 +25,7 @@ export interface Context {
   limits: Limits;
   self: Identity;
   ask: Ask | null;
+  endpoints: Endpoints;
+  /** Who was chosen for this attempt. */
+  who?: Who;
 }

@@ -3,8 +3,8 @@ import { existsSync, mkdirSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { unseen } from '../agents/kept.ts';
-import type { AgentEvent, AgentRequest, Verdict } from '../agents/port.ts';
-import { type RunReport, runAgent, stillRuns } from '../agents/run.ts';
+import type { AgentEvent, AgentRequest } from '../agents/port.ts';
+import { runAgent, stillRuns } from '../agents/run.ts';
 import { monotonic, now } from '../clock.ts';
 import { endTree } from '../process/end.ts';
 import { childEnv } from '../process/env.ts';
@@ -12,44 +12,13 @@ import { bootId } from '../process/identity.ts';
 import { readExit, readPid } from '../process/shim.ts';
 import { treeOf } from '../process/tree.ts';
 import type { AgentProcess, Claim, Lock } from '../queue/port.ts';
-import type { TaskSpec } from '../task/terms.ts';
+import { hearAnswer, payerOf } from './closing.ts';
 import type { Context } from './context.ts';
 import type { Plan } from './plan.ts';
-import { readJson, readWork, writeJson } from './work.ts';
-
-/** `run.json`: written before the agent is started, so that a restart finds it by its marker and knows what was asked. */
-export interface RunRecord {
-  marker: string;
-  started_at: string;
-  /** The same moment on the clock that nobody sets: what the time-outs go by after a restart. */
-  clock?: { boot_id: string; ms: number };
-  agent: string;
-  model: string | null;
-  role: string;
-  session: string | null;
-  /** The front matter as it was when it was claimed: its result is judged by that, whatever the file says meanwhile. */
-  spec?: TaskSpec;
-  /** Without the prompt and the body, which have files of their own. */
-  request?: Omit<AgentRequest, 'prompt' | 'body'>;
-}
-
-/** `verdict.json`: written once the agent has ended; from then on the run is never executed again. */
-export interface RunVerdict {
-  verdict: Verdict;
-  ended: RunReport['ended'];
-  /** What there is to say of that. */
-  why?: string;
-  lost: boolean;
-  /** It went on with an earlier session. */
-  resumed: boolean;
-  duration_ms: number;
-  health: RunReport['health'];
-}
+import { type RunRecord, type RunVerdict, readRun, readVerdict } from './record.ts';
+import { readWork, writeJson } from './work.ts';
 
 const at = (request: { run_dir: string }, name: string): string => join(request.run_dir, name);
-
-export const readVerdict = (dir: string): RunVerdict | null => readJson<RunVerdict>(join(dir, 'verdict.json'));
-export const readRun = (dir: string): RunRecord | null => readJson<RunRecord>(join(dir, 'run.json'));
 
 /** Starts the agent and waits for its end. */
 export async function execute(
@@ -77,7 +46,7 @@ export async function execute(
   lock.phase = 'execute';
   await ctx.queue.renew(lock);
   await stagger(plan);
-  announce(ctx, lock, record, request.session !== null);
+  announce(ctx, lock, { ...record, request: rest }, request.session !== null);
   return watch(ctx, lock, plan, request, record, signal, { env: environment(ctx, plan, request, record, hookEnv) });
 }
 
@@ -158,6 +127,7 @@ async function watch(
   how: { env?: Record<string, string>; attach?: AgentProcess },
 ): Promise<RunVerdict> {
   const { settings, agent } = plan.chosen;
+  const payer = payerOf(agent.name, request.endpoints);
   const keep = (process: AgentProcess) => {
     lock.agent = process;
     void ctx.queue
@@ -182,6 +152,7 @@ async function watch(
     onEvent: (event) => {
       if (event.type === 'session' && lock.agent && lock.agent.session !== event.session)
         keep({ ...lock.agent, session: event.session });
+      hearAnswer(ctx, payer, event);
       tell(ctx, lock, event);
     },
     onWarning: (message) => ctx.events.emit('warning', { task: lock.task, message }),
@@ -236,6 +207,7 @@ function announce(ctx: Context, lock: Lock, record: RunRecord, resumed: boolean)
     role,
     branch: lock.branch,
     resumed,
+    endpoint: record.request?.endpoints?.[0]?.name,
   });
 }
 
@@ -255,11 +227,12 @@ function environment(
   hookEnv: Record<string, string>,
 ): Record<string, string> {
   const { agent, settings } = plan.chosen;
+  const [endpoint] = request.endpoints;
   const own = Object.entries(settings.env);
   const names = own.flatMap(([name, value]) => (value === true ? [name] : []));
   const values = Object.fromEntries(own.flatMap(([name, value]) => (value === true ? [] : [[name, value]])));
   return childEnv({
-    allow: [...agent.env, ...ctx.settings.env, ...names],
+    allow: [...agent.env, ...ctx.settings.env, ...names, ...request.endpoints.flatMap((one) => one.key_env ?? [])],
     set: {
       ...values,
       ...hookEnv,
@@ -274,6 +247,8 @@ function environment(
       TOWPATH_AGENT: record.agent,
       TOWPATH_PROMPT_FILE: join(request.run_dir, 'prompt.md'),
       ...(request.prompt.length <= PROMPT_VARIABLE_CHARS ? { TOWPATH_PROMPT: request.prompt } : {}),
+      ...(endpoint ? { TOWPATH_ENDPOINT: endpoint.name, TOWPATH_BASE_URL: endpoint.base_url ?? '' } : {}),
+      ...(endpoint?.gpu === undefined ? {} : { CUDA_VISIBLE_DEVICES: endpoint.gpu }),
       TOWPATH_RUN: record.marker,
     },
   });

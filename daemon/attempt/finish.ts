@@ -1,16 +1,14 @@
 // The third phase: the agent's work is committed and measured, the hooks after it run, and the run gets its outcome.
-import type { Verdict } from '../agents/port.ts';
-import { now } from '../clock.ts';
-import { PAST_RESET_MS, UNKNOWN_RESET_MS } from '../limits.ts';
 import type { Lock, Task } from '../queue/port.ts';
 import type { Outcome } from '../task/terms.ts';
 import { changes, commitAll } from '../worktree/commit.ts';
 import { captureTree, restoreTree } from '../worktree/tree.ts';
+import { closeLimits } from './closing.ts';
 import type { Context } from './context.ts';
 import { type Ending, failure } from './ending.ts';
-import type { RunVerdict } from './execute.ts';
 import { taskHooks } from './hook.ts';
 import type { Plan } from './plan.ts';
+import type { RunVerdict } from './record.ts';
 import { keepWork, readWork, type Work, writeWork } from './work.ts';
 
 /** What git says of a run. */
@@ -34,7 +32,8 @@ export async function finish(
   const measured = await measure(ctx, task, lock, plan, work);
   await keepWork(ctx, { id: task.id, attempt: lock.attempt, commit: measured.commit });
   const { outcome, reason } = outcomeOf(run, plan, measured, work, abortedBy(abort, task.id).reason);
-  const closed = closeLimits(ctx, plan, run.verdict, outcome, reason);
+  const run_dir = ctx.workspace.run(task.id, lock.attempt);
+  const closed = closeLimits(ctx, plan, run_dir, run.verdict, { outcome, reason });
   const { input, output, cache_read, cache_write, cost_usd } = run.verdict.usage;
   ctx.events.emit('attempt_finished', {
     task: task.id,
@@ -135,22 +134,6 @@ async function measure(ctx: Context, task: Task, lock: Lock, plan: Plan, work: W
     return { commit: work.captured, tree: null, files: [], changed: true };
   }
   return { commit: null, tree: null, files: [], changed: false };
-}
-
-/** A limit closes the agent until its reset; a refused key or an empty account closes it until a person says so. True when it did. */
-function closeLimits(ctx: Context, plan: Plan, verdict: Verdict, outcome: Outcome, reason: string): boolean {
-  if (plan.chosen.settings.limits === 'off') return false;
-  const agent = plan.chosen.agent.name;
-  if (outcome === 'rate_limited') {
-    // A reset that is past by our clock would start the agent again at once, and again.
-    const told = verdict.retry_at ? Date.parse(verdict.retry_at) : Date.now() + UNKNOWN_RESET_MS;
-    const until = new Date(told > Date.now() ? told : Date.now() + PAST_RESET_MS).toISOString();
-    ctx.limits.close(agent, { until, reason, since: now() });
-    return true;
-  }
-  if (outcome !== 'auth' && outcome !== 'billing') return false;
-  ctx.limits.close(agent, { until: null, reason, since: now() });
-  return true;
 }
 
 /** What the operator wanted who ended a run: `cancel`, `pause`, or `stop` of the daemon. */

@@ -6,14 +6,18 @@ import { TowpathError } from '../errors.ts';
 import type { Workspace } from '../paths.ts';
 import type { Choice, Task } from '../queue/port.ts';
 import { DEFAULT_ROLE, type Role, readRole, rolePath } from '../roles/role.ts';
-import { type Settings, worktreesDir } from '../settings.ts';
+import { type Endpoint, type Settings, worktreesDir } from '../settings.ts';
 import type { Check, Review } from '../task/terms.ts';
 import { branchOf } from '../worktree/refs.ts';
+import type { Context } from './context.ts';
+import { chosen, whoDoes } from './who.ts';
 
 export interface Plan {
   role: Role;
   chosen: Chosen;
   model: string | null;
+  /** The model servers that it may use, the one to begin with first. */
+  endpoints: Endpoint[];
   /** Absolute path of the repository or folder. */
   repo: string;
   base: string | undefined;
@@ -28,12 +32,6 @@ export interface Plan {
   timeout_ms: number;
   max_attempts: number;
   budget_usd: number;
-}
-
-/** The name of the agent that a task will run on; `auto` when it is to be found. */
-export function agentNameOf(task: Choice, role: Role, settings: Settings): string {
-  const project = task.spec.project ? settings.projects[task.spec.project] : undefined;
-  return task.spec.agent ?? role.agent ?? project?.agent ?? settings.agent;
 }
 
 /** The repository of a task, absolute. */
@@ -64,22 +62,22 @@ export function vet(task: Task, settings: Settings, workspace: Workspace, agents
  */
 export function makePlan(
   task: Task,
-  { settings, workspace, agents }: { settings: Settings; workspace: Workspace; agents: AgentRegistry },
+  ctx: Pick<Context, 'settings' | 'workspace' | 'agents' | 'limits' | 'who'>,
   ran?: string,
 ): Plan {
+  const { settings, workspace, agents } = ctx;
   const { spec } = task;
   const role = readRole(workspace, spec.role ?? DEFAULT_ROLE);
   const project = spec.project ? settings.projects[spec.project] : undefined;
-  const name = ran ?? agentNameOf(task, role, settings);
-  const found = name === 'auto' ? agents.auto.name : name;
-  if (!found) throw new TowpathError('agent', agents.auto.why, 'install one, or name an agent in the task');
-  const chosen = agents.get(found);
+  const who = ran ? chosen(task, role, ran, ctx) : (ctx.who ?? whoDoes(task, ctx));
+  if (who.agent === 'auto')
+    throw new TowpathError('agent', agents.auto.why, 'install one, or name an agent in the task');
   const minor = spec.complexity === 'minor';
   return {
     role,
-    chosen,
-    model:
-      spec.model ?? role.model ?? chosen.settings.models[spec.seniority] ?? chosen.agent.models[spec.seniority] ?? null,
+    chosen: agents.get(who.agent),
+    model: who.model,
+    endpoints: who.endpoints,
     repo: repoOf(task, settings, workspace),
     base: spec.base ?? project?.base ?? settings.base,
     branch: branchOf(task.id),

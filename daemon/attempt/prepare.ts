@@ -73,7 +73,7 @@ export async function prepare(
     new_session: newSession,
     timeout_s: Math.ceil(plan.timeout_ms / 1000),
     mcp: mcpServers(task.spec.mcp ?? plan.role.mcp),
-    endpoints: [],
+    endpoints: plan.endpoints,
     skills: task.spec.skills ?? plan.role.skills ?? [],
     max_turns: task.spec.max_turns ?? plan.role.max_turns ?? null,
     budget_usd: Math.max(0.01, plan.budget_usd - (task.state.cost_usd ?? 0)),

@@ -1,7 +1,9 @@
 // towpath why: the reason, from the files, why a task is not running.
 import { existsSync, readdirSync } from 'node:fs';
+import { Endpoints } from '../agents/endpoints.ts';
 import { AgentRegistry } from '../agents/registry.ts';
-import { agentNameOf, repoOf, vet } from '../attempt/plan.ts';
+import { vet } from '../attempt/plan.ts';
+import { readRun } from '../attempt/record.ts';
 import { formatDuration } from '../clock.ts';
 import { TowpathError } from '../errors.ts';
 import { pausedBy } from '../holds.ts';
@@ -10,9 +12,8 @@ import { readiness } from '../queue/dependencies.ts';
 import { readLock } from '../queue/files/lock.ts';
 import { taskNames } from '../queue/files/read.ts';
 import type { Task } from '../queue/port.ts';
-import { DEFAULT_ROLE, readRole } from '../roles/role.ts';
 import { QUEUES } from '../task/terms.ts';
-import { waitReason } from '../waiting/wait.ts';
+import { waitOf } from '../waiting/assign.ts';
 import type { Common } from './common.ts';
 import { type Opened, open } from './open.ts';
 
@@ -67,8 +68,6 @@ async function waitingReason(opened: Opened, task: Task): Promise<string> {
   const dependencies = dependencyReason(opened, task);
   if (dependencies) return dependencies;
   await agents.findAuto();
-  const role = task.spec.role ?? DEFAULT_ROLE;
-  const name = agentNameOf(task, readRole(workspace, role), settings);
   const jobs = readdirSync(workspace.queue('claimed')).flatMap((file) => {
     const lock = file.endsWith('.lock.json') ? readLock(`${workspace.queue('claimed')}/${file}`) : null;
     return lock && lock !== 'unreadable'
@@ -79,19 +78,14 @@ async function waitingReason(opened: Opened, task: Task): Promise<string> {
             role: '',
             repo: lock.repo ?? '',
             minor: lock.worktree === lock.repo,
+            endpoint: readRun(workspace.run(lock.task, lock.attempt))?.request?.endpoints?.[0]?.name ?? null,
           },
         ]
       : [];
   });
-  const wait = waitReason(task, {
-    settings,
+  const wait = waitOf(task, {
+    ...{ settings, workspace, agents, jobs, endpoints: new Endpoints(), limits: new Limits(workspace) },
     hold: daemon ? daemon.paused : pausedBy(workspace),
-    jobs,
-    agent: name === 'auto' ? (agents.auto.name ?? 'auto') : name,
-    role,
-    repo: repoOf(task, settings, workspace),
-    auto: agents.auto,
-    limits: new Limits(workspace).list(),
     provisional: taskNames(workspace.queue('provisional')).length,
   });
   if (!daemon) return wait ? `${wait.reason}; and no daemon runs` : 'no daemon runs: "towpath start" takes it up';

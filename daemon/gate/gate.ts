@@ -2,9 +2,9 @@
 import { join } from 'node:path';
 import type { Context } from '../attempt/context.ts';
 import { decide, type Ending, failure, policyOf } from '../attempt/ending.ts';
-import { readRun } from '../attempt/execute.ts';
 import { taskHooks } from '../attempt/hook.ts';
 import { makePlan, type Plan } from '../attempt/plan.ts';
+import { readRun } from '../attempt/record.ts';
 import { readWork, type Work, writeJson, writeWork } from '../attempt/work.ts';
 import { messageOf, TowpathError } from '../errors.ts';
 import type { Task } from '../queue/port.ts';

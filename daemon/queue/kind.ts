@@ -3,8 +3,8 @@ import { epochMs, parseDuration } from '../clock.ts';
 import type { Choice } from './port.ts';
 
 /** Tasks of one kind run on the same agent, in the same place and in the same way: what keeps one of them keeps all. */
-export const kindOf = ({ role, agent, project, repo, complexity }: Choice['spec']): string =>
-  JSON.stringify([role ?? null, agent ?? null, project ?? null, repo ?? null, complexity]);
+export const kindOf = ({ role, agent, project, repo, complexity, seniority, model }: Choice['spec']): string =>
+  JSON.stringify([role ?? null, agent ?? null, project ?? null, repo ?? null, complexity, seniority, model ?? null]);
 
 /** From when a task may start, ms; 0 when at once. */
 export function startOf(task: Choice): number {

@@ -32,6 +32,8 @@ export interface Choice {
     | 'project'
     | 'repo'
     | 'complexity'
+    | 'seniority'
+    | 'model'
     | 'not_before'
     | 'depends_on'
     | 'on_dependency_failure'

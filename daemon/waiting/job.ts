@@ -8,6 +8,8 @@ export interface Job {
   role: string;
   repo: string;
   minor: boolean;
+  /** The model server that it was sent to. */
+  endpoint: string | null;
   abort: AbortController;
   /** Null while only its gate runs. */
   claim: Claim | null;

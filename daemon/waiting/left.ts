@@ -1,7 +1,7 @@
 // What is left in incoming: why the first of them wait, and whether all wait as they should. One of each kind stands for all of it.
 import type { Intake } from '../queue/files/intake.ts';
 import type { Choice } from '../queue/port.ts';
-import type { Wait } from './wait.ts';
+import type { Wait } from './terms.ts';
 
 type WaitOf = (task: Choice) => Wait | null;
 

@@ -1,35 +1,30 @@
 // Why a waiting task does not run now, in the words that `why` prints. Pure.
-import { epochMs } from '../clock.ts';
+import type { Who } from '../attempt/who.ts';
 import type { Limit } from '../limits.ts';
 import { startOf } from '../queue/kind.ts';
 import type { Choice } from '../queue/port.ts';
 import type { Settings } from '../settings.ts';
-
-/** `until`: a time in ms, `slot` (something that runs must end first), or `never` (a person or the world must act). */
-export interface Wait {
-  reason: string;
-  until: number | 'slot' | 'never';
-  /** It is as it should be that this daemon does not run it: a drain neither waits for it nor fails for it. */
-  fine?: boolean;
-}
+import { limitWait, routeOf, type Traffic } from './route.ts';
+import type { Wait } from './terms.ts';
 
 export interface Scene {
   settings: Settings;
   hold: string | null;
-  jobs: readonly { id: string; agent: string; role: string; repo: string; minor: boolean }[];
+  jobs: readonly { id: string; agent: string; role: string; repo: string; minor: boolean; endpoint: string | null }[];
   /** Who would do it, and where. */
-  agent: string;
-  role: string;
+  who: Who;
   repo: string;
   auto: { name: string | null; why: string };
   limits: Record<string, Limit>;
+  endpoints: Traffic['endpoints'];
   /** Tasks in provisional/. */
   provisional: number;
 }
 
 /** The first thing in a task's way, or null when it may run. */
 export function waitReason(task: Choice, scene: Scene, now = Date.now()): Wait | null {
-  const { settings, jobs, agent, role, repo } = scene;
+  const { settings, jobs, repo } = scene;
+  const { agent, role, endpoints } = scene.who;
   if (scene.hold) return { reason: scene.hold, until: 'never' };
   const after = startOf(task);
   if (after > now) {
@@ -45,14 +40,10 @@ export function waitReason(task: Choice, scene: Scene, now = Date.now()): Wait |
     };
   }
   if (agent === 'auto' && scene.auto.name === null) return { reason: scene.auto.why, until: 'never' };
-  const limit = scene.limits[agent];
-  if (limit)
-    return limit.until === null
-      ? {
-          reason: `agent ${agent} is out of service: ${limit.reason}; "towpath resume ${agent}" opens it`,
-          until: 'never',
-        }
-      : { reason: `agent ${agent} is closed by its limit until ${limit.until}`, until: epochMs(limit.until) };
+  const limited = endpoints.length === 0 ? limitWait('agent', agent, scene) : null;
+  if (limited) return limited;
+  const route = routeOf(endpoints, scene);
+  if ('wait' in route) return route.wait;
   if (scene.provisional >= settings.limits.provisional)
     return {
       reason: `${scene.provisional} results wait in provisional/ (limits.provisional): accept or reject some`,

@@ -2,7 +2,7 @@
 import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import type { RunRecord, RunVerdict } from '../../daemon/attempt/execute.ts';
+import type { RunRecord, RunVerdict } from '../../daemon/attempt/record.ts';
 import { isAlive } from '../../daemon/process/identity.ts';
 import type { AgentProcess, Lock } from '../../daemon/queue/port.ts';
 import { type ModelServer, type Step, startModelServer } from '../fakes/model-server.ts';

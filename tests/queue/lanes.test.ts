@@ -9,7 +9,14 @@ const sign = { ino: 1, size: 1, mtime: 1, ctime: 1 };
 let serial = 0;
 function make(priority: Priority, agent: string, from: number, age: number): Waiting {
   const name = `t${String(++serial).padStart(6, '0')}.md`;
-  const spec = { priority, agent, complexity: 'minor', depends_on: [], on_dependency_failure: 'hold' } as const;
+  const spec = {
+    priority,
+    agent,
+    complexity: 'minor',
+    seniority: 'senior',
+    depends_on: [],
+    on_dependency_failure: 'hold',
+  } as const;
   const created_at = new Date(1e12 + age).toISOString();
   const state = from ? { not_before: new Date(from).toISOString() } : {};
   return waitingOf({ id: name.slice(0, -3), created_at, spec: { ...spec, depends_on: [] }, state }, name, sign);

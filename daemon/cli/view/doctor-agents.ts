@@ -1,7 +1,8 @@
 // What doctor says of the agents: installed, which version, able to work, or closed for now.
+import { probeEndpoint } from '../../agents/endpoints.ts';
 import type { Probe } from '../../agents/port.ts';
 import { messageOf } from '../../errors.ts';
-import { Limits } from '../../limits.ts';
+import { Limits, onTrial } from '../../limits.ts';
 import type { Workspace } from '../../paths.ts';
 import type { Settings } from '../../settings.ts';
 import type { Finding } from './finding.ts';
@@ -50,11 +51,39 @@ async function safely(probe: () => Promise<Probe>): Promise<Probe> {
   }
 }
 
+export async function endpointFindings({ endpoints }: Settings, env: NodeJS.ProcessEnv): Promise<Finding[]> {
+  return Promise.all(
+    endpoints.map(async (one): Promise<Finding> => {
+      const { reachable, told } = await probeEndpoint(one, env);
+      const what = `model server ${one.name} (${one.base_url ?? `GPU ${one.gpu}`}): ${told}`;
+      if (!reachable)
+        return { area: 'agents', level: 'warn', what, next: 'start it, or mend endpoints in towpath.yaml' };
+      const missing = one.key_env && !env[one.key_env] ? one.key_env : null;
+      return missing
+        ? {
+            area: 'agents',
+            level: 'warn',
+            what: `${what}; ${missing} is not set`,
+            next: `set ${missing} for the daemon`,
+          }
+        : { area: 'agents', level: 'ok', what, next: '' };
+    }),
+  );
+}
+
 export function limitFindings(workspace: Workspace): Finding[] {
-  return Object.entries(new Limits(workspace).list()).map(([agent, { until, reason }]) => ({
-    area: 'agents',
-    level: 'warn',
-    what: `${agent} is closed${until ? `, opens ${relative(until, Date.now())}` : ''}: ${reason}`,
-    next: until ? '' : `towpath resume ${agent}`,
-  }));
+  return Object.entries(new Limits(workspace).list()).map(([agent, limit]) => {
+    const { until, reason } = limit;
+    const when = onTrial(limit)
+      ? ', and its time is over: one run tries it first'
+      : until
+        ? `, opens ${relative(until, Date.now())}`
+        : '';
+    return {
+      area: 'agents',
+      level: 'warn',
+      what: `${agent} is closed${when}: ${reason}`,
+      next: until ? '' : `towpath resume ${agent}`,
+    };
+  });
 }

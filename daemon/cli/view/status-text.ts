@@ -19,6 +19,7 @@ export function renderStatus(status: Status, on: Partial<Screen> = {}): string {
     section(title('Needs you'), needRows(status, screen, paint)),
     section(title('Waiting'), waitingRows(status, screen, paint)),
     section(title('Limits'), limitRows(status, screen, paint)),
+    section(title('Model servers'), endpointRows(status, screen, paint)),
     section(title('Faults'), faultRows(status, screen, paint)),
   ];
   return sections
@@ -128,11 +129,33 @@ function limitRows(status: Status, screen: Screen, paint: Paint): string[] {
       {
         head: 'until',
         cell: (row) =>
-          row.until ? `opens ${relative(row.until, screen.now)} (${clockTime(row.until)})` : 'out of service',
+          row.trial
+            ? 'over: one run tries it first'
+            : row.until
+              ? `opens ${relative(row.until, screen.now)} (${clockTime(row.until)})`
+              : 'out of service',
         paint: (text) => paint.tone('care', text),
       },
       { head: 'reason', cell: (row) => row.reason, min: 16 },
       { head: 'next', cell: (row) => (row.until ? '' : `towpath resume ${row.agent}`), drop: 1 },
+    ],
+    screen,
+    { indent: 2, head: false },
+  );
+}
+
+function endpointRows(status: Status, screen: Screen, paint: Paint): string[] {
+  return table(
+    status.endpoints,
+    [
+      { head: 'name', cell: (row) => row.name, paint: paint.bold },
+      { head: 'used', cell: (row) => `${row.used} of ${row.slots}`, align: 'right' },
+      {
+        head: 'health',
+        cell: (row) => `${row.reachable === false ? 'cannot be reached: ' : ''}${row.told}`,
+        paint: (text, row) => paint.tone(row.reachable === false ? 'bad' : 'good', text),
+      },
+      { head: 'models', cell: (row) => row.models.join(', '), min: 12, drop: 1, paint: paint.dim },
     ],
     screen,
     { indent: 2, head: false },

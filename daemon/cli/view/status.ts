@@ -4,7 +4,7 @@ import { liveInfo } from '../../api/info.ts';
 import { epochMs } from '../../clock.ts';
 import type { DaemonInfo } from '../../hold.ts';
 import type { Ledger } from '../../ledger/ledger.ts';
-import { Limits } from '../../limits.ts';
+import { Limits, onTrial } from '../../limits.ts';
 import type { Workspace } from '../../paths.ts';
 import { treeOf } from '../../process/tree.ts';
 import { treeLoad } from '../../process/usage.ts';
@@ -37,7 +37,9 @@ export interface Status {
   running: Running[];
   needs_you: Need[];
   waiting: { id: string; reason: string }[];
-  limits: { agent: string; until: string | null; reason: string }[];
+  /** Closed agents and model servers; `trial`: the time is over, and one run tries it before the others. */
+  limits: { agent: string; until: string | null; trial: boolean; reason: string }[];
+  endpoints: DaemonInfo['endpoints'];
   faults: { what: string; since: string; doing: string }[];
   spent_today_usd: number;
   done_today: number;
@@ -90,11 +92,13 @@ export async function gatherStatus(sources: StatusSources): Promise<Status> {
           : [],
       ),
     ],
-    limits: Object.entries(new Limits(workspace).list()).map(([agent, { until, reason }]) => ({
+    limits: Object.entries(new Limits(workspace).list()).map(([agent, limit]) => ({
       agent,
-      until,
-      reason,
+      until: limit.until,
+      trial: onTrial(limit, now),
+      reason: limit.reason,
     })),
+    endpoints: daemon?.endpoints ?? [],
     faults: daemon?.faults ?? [],
     spent_today_usd: ledger.spent({ since: today }),
     done_today: ledger.reached('done', today),

@@ -4,7 +4,7 @@ import { crc32 } from 'node:zlib';
 import { type Sign, sameSign, sharedSpec, type Waiting, waitingOf } from './waiting.ts';
 
 /** To be raised whenever a file would be read differently. */
-const FORMAT = 2;
+const FORMAT = 3;
 /** Written in one go, characters; between them other work goes on. */
 const CHUNK = 1 << 18;
 /** Read in one go, bytes. */

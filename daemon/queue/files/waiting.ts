@@ -58,18 +58,20 @@ const specs = new Map<string, { spec: Choice['spec']; kind: string }>();
 const SPECS = 4096;
 
 export function sharedSpec(from: Choice['spec']): { spec: Choice['spec']; kind: string } {
-  const { priority, role, agent, project, repo, complexity, not_before, depends_on, on_dependency_failure } = from;
+  const { priority, role, agent, project, repo, complexity, seniority, model } = from;
+  const { not_before, depends_on, on_dependency_failure } = from;
   const key = JSON.stringify([
-    ...[priority, role, agent, project, repo, complexity, not_before, on_dependency_failure],
+    ...[priority, role, agent, project, repo, complexity, seniority, model, not_before, on_dependency_failure],
     depends_on,
   ]);
   const known = specs.get(key);
   if (known) return known;
   if (specs.size >= SPECS) specs.clear();
   const spec: Choice['spec'] = {
-    ...{ priority, complexity, depends_on, on_dependency_failure },
+    ...{ priority, complexity, seniority, depends_on, on_dependency_failure },
     ...(role === undefined ? {} : { role }),
     ...(agent === undefined ? {} : { agent }),
+    ...(model === undefined ? {} : { model }),
     ...(project === undefined ? {} : { project }),
     ...(repo === undefined ? {} : { repo }),
     ...(not_before === undefined ? {} : { not_before }),

@@ -1,0 +1,55 @@
+// Puts waiting tasks and those who may do them together: who, by which model server, or why not now.
+import type { Context } from '../attempt/context.ts';
+import { repoOf } from '../attempt/plan.ts';
+import { agentNameOf, type Who, whoDoes } from '../attempt/who.ts';
+import { onTrial } from '../limits.ts';
+import type { Choice } from '../queue/port.ts';
+import { DEFAULT_ROLE } from '../roles/role.ts';
+import { routeOf, type Traffic } from './route.ts';
+import type { Wait } from './terms.ts';
+import { type Scene, waitReason } from './wait.ts';
+
+/** What `assign` needs to know; a command without a daemon has less of it. */
+export interface Place extends Pick<Context, 'settings' | 'workspace' | 'agents' | 'limits' | 'endpoints'> {
+  jobs: Scene['jobs'];
+  hold: string | null;
+  provisional: number;
+}
+
+/** Who would do it; one whose role or agent cannot be used is told so when it is admitted or prepared. */
+export function whoOf(task: Choice, place: Place): Who {
+  try {
+    return whoDoes(task, place, beingTried(place));
+  } catch {
+    const role = task.spec.role ?? DEFAULT_ROLE;
+    const agent = agentNameOf(task, { name: role, prompt: '' }, place.settings);
+    return { role, agent, model: null, endpoints: [] };
+  }
+}
+
+/** Why a task does not run now, or null. */
+export function waitOf(task: Choice, place: Place): Wait | null {
+  const { settings, agents, endpoints, hold, jobs, provisional } = place;
+  return waitReason(task, {
+    ...{ settings, endpoints, hold, jobs, provisional },
+    who: whoOf(task, place),
+    repo: repoOf(task, settings, place.workspace),
+    auto: agents.auto,
+    limits: place.limits.list(),
+  });
+}
+
+/** The same with the model servers in the order in which they are to be used. */
+export function routed(who: Who, place: Place): Who {
+  const found = routeOf(who.endpoints, trafficOf(place));
+  return 'wait' in found ? who : { ...who, endpoints: found.endpoints };
+}
+
+const trafficOf = ({ jobs, limits, endpoints }: Place): Traffic => ({ jobs, limits: limits.list(), endpoints });
+
+/** Names on trial that a run is trying just now. */
+function beingTried({ jobs, limits }: Place): Set<string> {
+  const trying = Object.entries(limits.list()).filter(([, limit]) => onTrial(limit));
+  const payers = new Set(jobs.map(({ agent, endpoint }) => endpoint ?? agent));
+  return new Set(trying.flatMap(([name]) => (payers.has(name) ? [name] : [])));
+}
