@@ -80,7 +80,7 @@ endpoints:
     .run(['events', '--json', '--task', 'a'])
     .stdout.split('\n')
     .find((line) => line.includes('attempt_started'))!;
-  expect(JSON.parse(started)).toMatchObject({ data: { model: 'qwen', endpoint: expect.stringMatching(/big|gpu1/) } });
+  expect(JSON.parse(started)).toMatchObject({ model: 'qwen', endpoint: expect.stringMatching(/big|gpu1/) });
 });
 
 it('goes round one that fails, and a limit closes the server and not the agent', async () => {

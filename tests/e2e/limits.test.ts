@@ -59,7 +59,7 @@ it('closes the agent and not the others, over a restart, until a person opens it
   await until(() => daemon.signalCode !== null, 'the daemon is dead');
   await ws.start();
   await until(() => ws.run(['why', 'two']).stdout.includes('agent bot is closed by its limit until'), 'two waits');
-  expect(runs(ws)).toEqual(['begin one ']);
+  expect(runs(ws)).toEqual(['begin one']);
   ws.run(['cancel', 'two']);
   rmSync(ws.path('limited'));
   ws.run(['resume', 'bot']);
