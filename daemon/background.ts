@@ -11,6 +11,7 @@ import type { Ledger } from './ledger/ledger.ts';
 import { submitPolled } from './queue/polled.ts';
 import { toJson } from './queue/port.ts';
 import type { Scheduler } from './scheduler.ts';
+import { outside } from './secrets.ts';
 
 const BUDGET_MS = 5000;
 const POLL_MS = 60_000;
@@ -78,7 +79,7 @@ export async function startBackground(ctx: Context, scheduler: Scheduler, ledger
     scheduler.nudge();
   };
   const endpoints = async () => {
-    if (await ctx.endpoints.refresh(ctx.settings.endpoints, process.env)) scheduler.nudge();
+    if (await ctx.endpoints.refresh(ctx.settings.endpoints, outside())) scheduler.nudge();
   };
   const notices = new Set<Promise<unknown>>();
   const unsubscribe = ctx.events.on((event: TowpathEvent) => {

@@ -32,6 +32,7 @@ import { someTaskNames } from './queue/files/read.ts';
 import { reloadSettings } from './reload.ts';
 import { answer } from './requests.ts';
 import { Scheduler } from './scheduler.ts';
+import { useSecrets } from './secrets.ts';
 import { worktreesDir } from './settings.ts';
 import { supervise } from './supervise.ts';
 import { Blocked } from './waiting/blocked.ts';
@@ -70,6 +71,7 @@ export const VERSION = (
 export async function runDaemon(options: DaemonOptions, stop: Orders): Promise<boolean> {
   const { workspace } = options;
   const { settings } = loadSettings(workspace);
+  useSecrets(settings, workspace.root);
   const hold = takeWorkspace(workspace, worktreesDir(settings, workspace));
   ownPrograms(workspace.root, self());
   const orphans = await endOrphans(workspace.root);

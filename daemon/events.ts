@@ -1,6 +1,7 @@
 // The one map of what happens: log, ledger, stream, notify hooks and the terminal are mere listeners of it.
 import { EventEmitter } from 'node:events';
 import { now } from './clock.ts';
+import { redactAll } from './secrets.ts';
 import type { Outcome, Queue } from './task/terms.ts';
 
 /** One sentence an event. `task` is always the id. Every member is data, safe to log: no prompt, no secret. */
@@ -93,7 +94,7 @@ export class Events {
   #emitter = new EventEmitter({ captureRejections: false }).setMaxListeners(50);
 
   emit<K extends EventName>(event: K, data: EventMap[K]): void {
-    const record = { at: now(), event, ...data } as TowpathEvent;
+    const record = redactAll({ at: now(), event, ...data } as TowpathEvent);
     for (const listener of this.#emitter.listeners('event')) {
       try {
         (listener as (e: TowpathEvent) => void)(record);

@@ -4,6 +4,7 @@ import type { Context } from './attempt/context.ts';
 import { loadSettings } from './config.ts';
 import { messageOf } from './errors.ts';
 import type { Scheduler } from './scheduler.ts';
+import { useSecrets } from './secrets.ts';
 import type { Settings } from './settings.ts';
 
 /** Keys that were put to use when the daemon started; a test holds docs/service.md to them. */
@@ -24,6 +25,7 @@ export async function reloadSettings(ctx: Context, scheduler: Scheduler): Promis
     settings.worktrees.dir = ctx.settings.worktrees.dir;
     const agents = new AgentRegistry(settings, ctx.workspace);
     await agents.findAuto();
+    useSecrets(settings, ctx.workspace.root);
     ctx.settings = settings;
     ctx.agents = agents;
     const isFixed = (key: string) => FIXED_KEYS.some((fixed) => fixed === key);

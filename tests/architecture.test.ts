@@ -9,8 +9,10 @@ const DAEMON = fileURLToPath(new URL('../daemon/', import.meta.url));
 /** From the ground up; a module belongs to the first row that names it or its room. Imports go to earlier rows only. */
 const LAYERS: readonly (readonly string[])[] = [
   ['errors.ts', 'clock.ts', 'task/terms.ts'],
-  ['paths.ts', 'events.ts', 'faults.ts', 'owner.ts'],
+  ['paths.ts', 'faults.ts', 'owner.ts'],
   ['settings.ts'],
+  ['secrets.ts'],
+  ['events.ts'],
   ['config.ts', 'log.ts', 'limits.ts', 'holds.ts', 'folders.ts'],
   ['task', 'process', 'worktree'],
   ['roles', 'queue', 'hooks', 'agents', 'ledger', 'service', 'hold.ts'],

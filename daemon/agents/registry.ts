@@ -2,6 +2,7 @@
 
 import { TowpathError } from '../errors.ts';
 import type { Workspace } from '../paths.ts';
+import { outside } from '../secrets.ts';
 import { agentSettings, type Settings } from '../settings.ts';
 import { claude } from './claude/claude.ts';
 import { commandAgent, resolveCommand } from './command.ts';
@@ -58,7 +59,7 @@ export class AgentRegistry {
 
   probe(name: string): Promise<Probe> {
     const { agent, settings } = this.get(name);
-    return agent.probe(settings, process.env);
+    return agent.probe(settings, outside());
   }
 
   /** What `auto` stands for just now; name is null when no agent can work, and `why` says so. */

@@ -6,9 +6,11 @@ import { makeCgroup } from '../process/cgroup.ts';
 import { endTree } from '../process/end.ts';
 import { isAlive } from '../process/identity.ts';
 import { tailOf } from '../process/lines.ts';
+import { scrub } from '../process/scrub.ts';
 import { startShim, waitForExit } from '../process/shim.ts';
 import type { Birth, Target } from '../process/tree.ts';
 import type { AgentProcess } from '../queue/port.ts';
+import { guardedValues } from '../secrets.ts';
 import { findProgram } from './command.ts';
 import { type Health, runTarget } from './kept.ts';
 import { Output, type OutputLimits } from './output.ts';
@@ -158,6 +160,7 @@ export async function runAgent(options: RunOptions): Promise<RunReport> {
   // What a tool left running in the background goes with its agent.
   await sweep();
   await output.end();
+  for (const name of ['stdout', 'stderr']) scrub(join(dir, name), guardedValues());
   // It had given its answer and did not leave: how it went when it was sent away says nothing about the answer.
   const left = dismissed && ended === null ? { code: 0, signal: null } : exit;
   const end: RunEnd = {

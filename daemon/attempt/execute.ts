@@ -1,4 +1,5 @@
 // The second phase: the agent runs, or is found running, until it ends; what it came to is written beside its output.
+
 import { existsSync, mkdirSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -12,6 +13,7 @@ import { bootId } from '../process/identity.ts';
 import { readExit, readPid } from '../process/shim.ts';
 import { treeOf } from '../process/tree.ts';
 import type { AgentProcess, Claim, Lock } from '../queue/port.ts';
+import { redactAll } from '../secrets.ts';
 import { hearAnswer, payerOf } from './closing.ts';
 import type { Context } from './context.ts';
 import type { Plan } from './plan.ts';
@@ -40,6 +42,8 @@ export async function execute(
     role: plan.role.name,
     session: request.session ?? (plan.chosen.agent.getCapabilities().chooses_session ? request.new_session : null),
   };
+  // Before anything is written down of the run: a secret that cannot be had holds the task, and nothing has begun.
+  const env = environment(ctx, plan, request, record, hookEnv);
   writeFileSync(at(request, 'prompt.md'), request.prompt, { mode: 0o600 });
   const { prompt: _p, body: _b, ...rest } = request;
   writeJson(at(request, 'run.json'), { ...record, spec, request: rest } satisfies RunRecord);
@@ -47,7 +51,7 @@ export async function execute(
   await ctx.queue.renew(lock);
   await stagger(plan);
   announce(ctx, lock, { ...record, request: rest }, request.session !== null);
-  return watch(ctx, lock, plan, request, record, signal, { env: environment(ctx, plan, request, record, hookEnv) });
+  return watch(ctx, lock, plan, request, record, signal, { env });
 }
 
 /**
@@ -170,8 +174,9 @@ const elapsedOf = ({ clock }: RunRecord): number =>
   clock?.boot_id === bootId() ? Math.max(0, monotonic() - clock.ms) : 0;
 
 function store(request: { run_dir: string }, verdict: RunVerdict): RunVerdict {
-  writeJson(at(request, 'verdict.json'), verdict);
-  return verdict;
+  const clean = redactAll(verdict);
+  writeJson(at(request, 'verdict.json'), clean);
+  return clean;
 }
 
 function lostRun(plan: Plan, record: RunRecord, told: RunVerdict | null = null): RunVerdict {

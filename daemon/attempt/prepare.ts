@@ -1,8 +1,10 @@
 // The first phase of an attempt: the place to work, the hooks before the work, the prompt. Each step may be entered again.
+
 import { existsSync, realpathSync } from 'node:fs';
 import { mcpServers } from '../agents/mcp.ts';
 import type { AgentRequest } from '../agents/port.ts';
 import type { Lock, Task } from '../queue/port.ts';
+import { redact } from '../secrets.ts';
 import { worktreesDir } from '../settings.ts';
 import type { Check } from '../task/terms.ts';
 import { GitProblem } from '../worktree/git.ts';
@@ -53,19 +55,22 @@ export async function prepare(
   const request: AgentRequest = {
     task_id: task.id,
     attempt: lock.attempt,
-    prompt: buildPrompt({
-      title: task.title,
-      body: task.body,
-      branch: work.branch,
-      base: work.base,
-      worktree: work.worktree,
-      feedback: task.state.feedback ?? [],
-      dependencies: await dependencies(ctx, task),
-      context: pre.context,
-      checks: plan.checks.map(checkText),
-      protect: plan.protect,
-      resumed: session !== null,
-    }),
+    // A check or a hook may have printed a key.
+    prompt: redact(
+      buildPrompt({
+        title: task.title,
+        body: task.body,
+        branch: work.branch,
+        base: work.base,
+        worktree: work.worktree,
+        feedback: task.state.feedback ?? [],
+        dependencies: await dependencies(ctx, task),
+        context: pre.context,
+        checks: plan.checks.map(checkText),
+        protect: plan.protect,
+        resumed: session !== null,
+      }),
+    ),
     system_prompt: buildSystemPrompt(plan.role.prompt),
     model: plan.model,
     worktree: work.worktree,

@@ -7,6 +7,7 @@ import { EXIT, TowpathError } from '../errors.ts';
 import { openLedger } from '../ledger/ledger.ts';
 import { findWorkspace } from '../paths.ts';
 import { FileQueue } from '../queue/files/engine.ts';
+import { useSecrets } from '../secrets.ts';
 import { settingsSchema } from '../settings.ts';
 import type { Queue } from '../task/terms.ts';
 import type { Common } from './common.ts';
@@ -125,6 +126,7 @@ export async function doctor(_: [], options: Common): Promise<number> {
     loaded = thrown;
   }
   const settings = loaded instanceof TowpathError ? settingsSchema.parse({}) : loaded.settings;
+  useSecrets(settings, workspace.root);
   const agents = new AgentRegistry(settings, workspace);
   const probes = agents.names().map((name) => ({ name, probe: () => agents.probe(name) }));
   const findings = await gatherDoctor({ workspace, loaded, queue: new FileQueue(workspace, settings), agents: probes });

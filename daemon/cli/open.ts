@@ -15,6 +15,7 @@ import { isAlive, self } from '../process/identity.ts';
 import { endOrphans } from '../process/orphans.ts';
 import { FileQueue } from '../queue/files/engine.ts';
 import { toJson } from '../queue/port.ts';
+import { useSecrets } from '../secrets.ts';
 import { settingsSchema, worktreesDir } from '../settings.ts';
 import type { TaskJson } from '../task/terms.ts';
 
@@ -32,6 +33,7 @@ export function open(given?: string): Opened {
   const info = readDaemonInfo(workspace);
   const daemon = info && isAlive(info) ? info : null;
   const loaded = daemon ? loadLeniently(workspace) : loadSettings(workspace);
+  useSecrets(loaded.settings, workspace.root);
   // A workspace that was never used gets its folders; where they are gone later, nothing is made in their place.
   if (!existsSync(workspace.state)) makeFolders(workspace, worktreesDir(loaded.settings, workspace));
   return { workspace, loaded, queue: new FileQueue(workspace, { durability: loaded.settings.durability }), daemon };

@@ -1,4 +1,5 @@
 // What a result must pass before it is done: protected files, checks, gate hooks, review. Entered again from the start after a crash.
+
 import { join } from 'node:path';
 import type { Context } from '../attempt/context.ts';
 import { decide, type Ending, failure, policyOf } from '../attempt/ending.ts';
@@ -8,6 +9,7 @@ import { readRun } from '../attempt/record.ts';
 import { readWork, type Work, writeJson, writeWork } from '../attempt/work.ts';
 import { messageOf, TowpathError } from '../errors.ts';
 import type { Task } from '../queue/port.ts';
+import { redactAll } from '../secrets.ts';
 import { changes } from '../worktree/commit.ts';
 import { GitProblem } from '../worktree/git.ts';
 import { applyTree, unapplyTree } from '../worktree/tree.ts';
@@ -76,7 +78,7 @@ async function judge(ctx: Context, task: Task, plan: Plan, signal: AbortSignal):
     onDone: ({ command, code, ok, tree, duration_ms }) =>
       ctx.events.emit('check_finished', { task: task.id, attempt, command, code, ok, tree, duration_ms }),
   });
-  if (plan.checks.length) writeJson(join(ctx.workspace.run(task.id, attempt), 'checks.json'), evidence);
+  if (plan.checks.length) writeJson(join(ctx.workspace.run(task.id, attempt), 'checks.json'), redactAll(evidence));
   const failed = evidence.filter((one) => !one.ok);
   if (failed.length > 0)
     return failure(

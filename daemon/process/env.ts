@@ -1,4 +1,5 @@
 // What a child process may see of our environment: a short list, the names that someone asked for, and what we set.
+import { secretOf } from '../secrets.ts';
 
 const COMMON = ['PATH', 'HOME', 'USER', 'LOGNAME', 'SHELL', 'LANG', 'LC_*', 'TERM', 'TMPDIR', 'TZ'];
 
@@ -10,12 +11,12 @@ export interface ChildEnv {
   from?: NodeJS.ProcessEnv;
 }
 
-/** The whole environment of a child. Keys are never inherited by accident: what is not named does not pass. */
+/** The whole environment of a child. Keys are never inherited by accident: what is not named does not pass. Throws `bad_settings` when a secret that is allowed cannot be had. */
 export function childEnv({ allow = [], set = {}, from = process.env }: ChildEnv): Record<string, string> {
   const env: Record<string, string> = {};
   const starts: string[] = [];
   for (const name of [...COMMON, ...allow]) {
-    const value = from[name];
+    const value = secretOf(name, from) ?? from[name];
     if (name.length > 1 && name.endsWith('*')) starts.push(name.slice(0, -1));
     else if (value !== undefined) env[name] = value;
   }

@@ -1,6 +1,8 @@
 // The one reader and writer of task files. The daemon writes the key `towpath:` and nothing else: every other byte stays.
+
 import { isDeepStrictEqual } from 'node:util';
 import { Document, isMap, isScalar, LineCounter, visit } from 'yaml';
+import { redactAll } from '../secrets.ts';
 import { BOM, readYaml, splitText } from './frontmatter.ts';
 import { checkSpec } from './schema.ts';
 import { readSimple } from './simple.ts';
@@ -75,7 +77,8 @@ export function parseTask(bytes: Uint8Array): ParsedFile {
 }
 
 /** The same file with another `towpath:` key. Every other byte stays; a file whose front matter cannot be edited in place gets a block of its own in front. */
-export function withState(bytes: Uint8Array, state: State): Uint8Array {
+export function withState(bytes: Uint8Array, told: State): Uint8Array {
+  const state = redactAll(told);
   const original = unwrap(bytes)?.original ?? bytes;
   // As JSON has it: no undefined, no prototype, no -0; so that what is read back can be held against it.
   const { wrapped: _, ...plain } = JSON.parse(JSON.stringify(state)) as State;

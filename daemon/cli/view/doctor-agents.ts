@@ -4,6 +4,7 @@ import type { Probe } from '../../agents/port.ts';
 import { messageOf } from '../../errors.ts';
 import { Limits, onTrial } from '../../limits.ts';
 import type { Workspace } from '../../paths.ts';
+import { secretOf } from '../../secrets.ts';
 import type { Settings } from '../../settings.ts';
 import type { Finding } from './finding.ts';
 import { relative } from './words.ts';
@@ -69,6 +70,18 @@ export async function endpointFindings({ endpoints }: Settings, env: NodeJS.Proc
         : { area: 'agents', level: 'ok', what, next: '' };
     }),
   );
+}
+
+/** A secret that cannot be had keeps every run that needs it from starting. */
+export function secretFindings({ secrets }: Settings): Finding[] {
+  return Object.keys(secrets).map((name): Finding => {
+    try {
+      secretOf(name);
+      return { area: 'agents', level: 'ok', what: `secrets.${name} can be read`, next: '' };
+    } catch (thrown) {
+      return { area: 'agents', level: 'error', what: messageOf(thrown), next: '' };
+    }
+  });
 }
 
 export function limitFindings(workspace: Workspace): Finding[] {

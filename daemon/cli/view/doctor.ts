@@ -6,8 +6,9 @@ import { openLedger } from '../../ledger/ledger.ts';
 import type { Workspace } from '../../paths.ts';
 import { isAlive } from '../../process/identity.ts';
 import type { QueuePort } from '../../queue/port.ts';
+import { outside } from '../../secrets.ts';
 import { worktreesDir } from '../../settings.ts';
-import { type AgentProbe, agentFindings, endpointFindings, limitFindings } from './doctor-agents.ts';
+import { type AgentProbe, agentFindings, endpointFindings, limitFindings, secretFindings } from './doctor-agents.ts';
 import { gitFindings, hookFindings, leftoverFindings, roleFindings, settingFindings } from './doctor-files.ts';
 import { diskFindings, filesystemFindings, inotifyFindings, versionFindings } from './doctor-machine.ts';
 import type { Finding } from './finding.ts';
@@ -33,7 +34,8 @@ export async function gatherDoctor({ workspace, loaded, queue, agents }: DoctorS
     ['git', () => gitFindings(workspace, settings)],
     ['agents', () => agentFindings(agents, settings)],
     ['agents', () => limitFindings(workspace)],
-    ['agents', () => (settings ? endpointFindings(settings, process.env) : [])],
+    ['agents', () => (settings ? secretFindings(settings) : [])],
+    ['agents', () => (settings ? endpointFindings(settings, outside()) : [])],
     ['roles', () => roleFindings(workspace)],
     ['hooks', () => hookFindings(workspace)],
     ['queues', () => filesystemFindings(workspace)],
