@@ -19,15 +19,18 @@ const FAR = 10;
 
 interface Kept {
   place: Place;
+  /** Where it was in stderr, for a reader that reads it. */
+  errors?: Place;
   state: unknown;
 }
 
-/** Follows one run's stdout. What an earlier daemon cut out is not missed: it left what its reader knew. */
+/** Follows one run's stdout, and its stderr where the reader wants it. What an earlier daemon cut out is not missed: it left what its reader knew. */
 export class Output {
   readonly #dir: string;
   readonly #reader: Reader;
   readonly #limits: OutputLimits;
   readonly #lines: Follower;
+  readonly #errors: Follower | undefined;
   #cuts: Cuts;
   /** Why nothing can be cut out. */
   #unable: string | null = null;
@@ -39,22 +42,26 @@ export class Output {
     this.#cuts = readCuts(dir);
     const kept = this.#cuts.reader as Kept | undefined;
     if (kept) reader.restore(kept.state);
-    this.#lines = follow(join(dir, 'stdout'), {
-      from: kept?.place,
-      onLine: (line) => {
-        for (const event of reader.line(line)) onEvent(event);
-      },
-    });
+    const tell = (events: AgentEvent[] = []) => {
+      for (const event of events) onEvent(event);
+    };
+    this.#lines = follow(join(dir, 'stdout'), { from: kept?.place, onLine: (line) => tell(reader.line(line)) });
+    if (reader.errorLine)
+      this.#errors = follow(join(dir, 'stderr'), {
+        from: kept?.errors,
+        onLine: (line) => tell(reader.errorLine?.(line)),
+      });
   }
 
   /** Reads what came since; resolves with the number of lines. */
   async poll(): Promise<number> {
-    const { size } = this.#stat('stdout');
+    const sizes = [this.#stat('stdout').size, this.#stat('stderr').size] as const;
     let lines = 0;
     do {
       lines += await this.#lines.poll(STEP);
+      lines += (await this.#errors?.poll(STEP)) ?? 0;
       await this.#trim();
-    } while (this.#lines.at < size);
+    } while (this.#lines.at < sizes[0] || (this.#errors && this.#errors.at < sizes[1]));
     return lines;
   }
 
@@ -62,6 +69,7 @@ export class Output {
   async end(): Promise<void> {
     await this.poll();
     await this.#lines.end();
+    await this.#errors?.end();
   }
 
   /** Why the run must end: it has written far beyond the limit, and the disk cannot bear it. */
@@ -87,11 +95,12 @@ export class Output {
     for (const name of ['stdout', 'stderr'] as const) {
       if (this.#unable !== null) return;
       const { size } = this.#stat(name);
-      const read = name === 'stdout' ? this.#lines.at : size;
-      const cut = cutOf(size, read, this.#limits.keep, this.#cuts[name]);
+      const reads = name === 'stdout' ? this.#lines : this.#errors;
+      const cut = cutOf(size, reads?.at ?? size, this.#limits.keep, this.#cuts[name]);
       if (!cut) continue;
-      const reader = { place: this.#lines.place, state: this.#reader.state } satisfies Kept;
-      const cuts = { ...this.#cuts, [name]: cut, ...(name === 'stdout' ? { reader } : {}) };
+      const errors = this.#errors ? { errors: this.#errors.place } : {};
+      const reader = { place: this.#lines.place, ...errors, state: this.#reader.state } satisfies Kept;
+      const cuts = { ...this.#cuts, [name]: cut, ...(reads ? { reader } : {}) };
       try {
         writeCuts(this.#dir, cuts);
         this.#unable = await punch(join(this.#dir, name), cut);

@@ -131,6 +131,8 @@ export async function runAgent(options: RunOptions): Promise<RunReport> {
   const tick = async () => {
     const read = await output.poll();
     if (ended) return stop(ended);
+    // It only waits for a limit to pass: its reader says what that comes to, however it goes.
+    if (reader.hopeless) return stop(null);
     if (reader.finished) {
       lingering ??= performance.now();
       if (performance.now() - lingering > LINGER_MS) {

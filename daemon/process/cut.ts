@@ -13,7 +13,7 @@ export interface Cut {
 export interface Cuts {
   stdout?: Cut;
   stderr?: Cut;
-  /** Where the reader of stdout was, and all that it knew: what came before cannot be read again. */
+  /** Where the reader was, and all that it knew: what came before cannot be read again. */
   reader?: unknown;
 }
 

@@ -154,6 +154,59 @@ test('a reader that takes over the state of another ends as that would have', ()
       }
 });
 
+/** Keeps the lines of both streams, and in its state how many there were. */
+class BothReader extends StreamReader {
+  #seen = { out: 0, err: 0 };
+  override line(text: string): AgentEvent[] {
+    this.#seen.out += 1;
+    return super.line(text);
+  }
+  errorLine(text: string): AgentEvent[] {
+    this.#seen.err += 1;
+    return [{ type: 'log', content: `stderr: ${text}` }];
+  }
+  override get state(): unknown {
+    return this.#seen;
+  }
+  override restore(state: unknown): void {
+    this.#seen = { ...(state as { out: number; err: number }) };
+  }
+}
+
+test.skipIf(unable)('a reader that wants stderr gets each line of it once, over restarts and cuts', async () => {
+  const dir = tempDir();
+  let reader = new BothReader();
+  let last = '';
+  const begin = () => {
+    reader = new BothReader();
+    return new Output(dir, reader, LIMITS, (event) => (last = 'content' in event ? event.content : ''));
+  };
+  let output = begin();
+  const write = (name: string, from: number, to: number) => {
+    for (let n = from; n < to; n++) appendFileSync(join(dir, name), `${n} ${'y'.repeat(990)}\n`);
+  };
+  let at = 0;
+  for (const [out, err] of [
+    [10, 200],
+    [100, 50],
+    [0, 300],
+    [5, 1],
+  ] as const) {
+    write('stdout', at, at + out);
+    write('stderr', at, at + err);
+    at += 1000;
+    expect(await output.poll()).toBeGreaterThan(0);
+    output = begin();
+    await output.poll();
+  }
+  appendFileSync(join(dir, 'stderr'), 'the end');
+  await output.end();
+  expect(reader.state).toEqual({ out: 115, err: 552 });
+  expect(last).toBe('stderr: the end');
+  expect(Object.keys(readCuts(dir)).sort()).toEqual(['reader', 'stderr', 'stdout']);
+  expect(allocated(join(dir, 'stderr'))).toBeLessThan(LIMITS.keep * 2);
+});
+
 test('what is cut: a head, a tail, and nothing that was not read', () => {
   expect(cutOf(100_000, 100_000, 100_000, undefined)).toBeUndefined();
   expect(cutOf(1_000_000, 1_000_000, 100_000, undefined)).toEqual({ from: 28_672, to: 946_176 });
