@@ -134,6 +134,8 @@ export interface Capabilities {
   resume: boolean;
   /** We choose the session id, so that it is known before the first event. */
   chooses_session: boolean;
+  /** It names its session as soon as a run begins, so a run that named none has none to go on with. */
+  tells_session?: boolean;
   tells_cost: boolean;
   structured_output: boolean;
   mcp: boolean;

@@ -5,13 +5,14 @@ import type { Workspace } from '../paths.ts';
 import { outside } from '../secrets.ts';
 import { agentSettings, type Settings } from '../settings.ts';
 import { claude } from './claude/claude.ts';
+import { codex } from './codex/codex.ts';
 import { commandAgent, resolveCommand } from './command.ts';
 import type { Agent, AgentSettings, Probe } from './port.ts';
 import { shell } from './shell.ts';
 
-const BUILT_IN: readonly Agent[] = [claude, shell];
+const BUILT_IN: readonly Agent[] = [claude, codex, shell];
 /** What `agent: auto` tries, in this order. */
-const AUTO: readonly string[] = ['claude'];
+const AUTO: readonly string[] = ['claude', 'codex'];
 /** How long what a probe said is believed, ms. */
 const PROBE_MS = 60_000;
 

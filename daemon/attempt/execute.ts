@@ -163,9 +163,10 @@ async function watch(
     signal,
   });
   const { end: _, ...rest } = report;
-  // An agent whose session we chose knows best whether it can be gone on with; the others may have told it only in passing.
+  // An agent whose session is known from its start knows best whether it can be gone on with; the others may have told it only in passing.
+  const { chooses_session, tells_session } = agent.getCapabilities();
   const told =
-    rest.verdict.session ?? (agent.getCapabilities().chooses_session ? null : (lock.agent?.session ?? record.session));
+    rest.verdict.session ?? (chooses_session || tells_session ? null : (lock.agent?.session ?? record.session));
   return store(request, { ...rest, resumed: request.session !== null, verdict: { ...rest.verdict, session: told } });
 }
 

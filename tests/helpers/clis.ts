@@ -14,9 +14,13 @@ function first(...paths: string[]): string {
 
 export const CLAUDE_VERSION = '2.1.329';
 
+export const CODEX_VERSION = '0.169.0';
+const CODEX_TRIPLES = ['x86_64', 'aarch64'].flatMap((cpu) => [`${cpu}-unknown-linux-musl`, `${cpu}-apple-darwin`]);
+
 export const CLIS = {
   claude: first(`@anthropic-ai/claude-code-${platform}/claude`, `@anthropic-ai/claude-code-${platform}-musl/claude`),
-  codex: first('.bin/codex'),
+  // The program itself: signals do not get past its launcher.
+  codex: first(...CODEX_TRIPLES.map((triple) => `@openai/codex-${platform}/vendor/${triple}/bin/codex`)),
   gemini: first('.bin/gemini'),
   opencode: first(`opencode-${platform}/bin/opencode`, `opencode-${platform}-baseline/bin/opencode`),
 } as const;

@@ -1,12 +1,9 @@
 // Claude Code (`claude -p`): how it is found, started and read.
-import { execFile } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
-import { messageOf } from '../../errors.ts';
-import { findProgram } from '../command.ts';
+import { lookFor } from '../look.ts';
 import type { Agent, AgentRequest, AgentSettings, Launch, Probe } from '../port.ts';
 import { ClaudeReader } from './stream.ts';
 
@@ -32,6 +29,17 @@ const OWN_FLAGS = new Set([
   ...['--output-format', '--input-format', '--session-id', '--resume', '-r', '--continue', '-c', '--from-pr'],
   ...['--worktree', '-w', '--bg', '--background', '--cloud', '--teleport', '--no-session-persistence', '--tmux'],
 ]);
+
+/** What it is asked about itself. Flags that its help does not show (`--max-turns`) are left out here. */
+const PROGRAM = {
+  ...{ name: 'claude', install: 'npm install -g @anthropic-ai/claude-code', env: QUIET, help: ['--help'] },
+  needs: [
+    ...['--print', '--output-format', '--verbose', '--session-id', '--resume', '--model', '--permission-mode'],
+    ...['--dangerously-skip-permissions', '--allowedTools', '--tools', '--mcp-config', '--strict-mcp-config'],
+    '--setting-sources',
+  ],
+  likes: ['--disallowedTools', '--max-budget-usd'],
+};
 
 export const claude: Agent = {
   stagger_ms: 250,
@@ -67,7 +75,7 @@ export const claude: Agent = {
   reader: () => new ClaudeReader(),
 };
 
-function launch(request: AgentRequest, settings: AgentSettings): Launch {
+function launch(request: AgentRequest, settings: AgentSettings, lacks: readonly string[] = []): Launch {
   const argv = [...settings.wrap, ...(settings.command ?? ['claude'])];
   argv.push('-p', '--output-format', 'stream-json', '--verbose');
   if (request.model) argv.push('--model', request.model);
@@ -78,20 +86,26 @@ function launch(request: AgentRequest, settings: AgentSettings): Launch {
   const mcpServers = Object.fromEntries(Object.entries(request.mcp).filter(([, server]) => server !== null));
   if (Object.keys(mcpServers).length > 0)
     argv.push('--mcp-config', write(request, 'mcp.json', JSON.stringify({ mcpServers })), '--strict-mcp-config');
-  argv.push(...permissionFlags(settings.permissions, Object.keys(request.mcp)));
+  argv.push(...permissionFlags(settings.permissions, Object.keys(request.mcp), lacks));
   if (request.max_turns !== null) argv.push('--max-turns', String(request.max_turns));
-  if (request.budget_usd !== null) argv.push('--max-budget-usd', String(request.budget_usd));
+  if (request.budget_usd !== null && !lacks.includes('--max-budget-usd'))
+    argv.push('--max-budget-usd', String(request.budget_usd));
   argv.push(...settings.args);
   return { argv, stdin: request.prompt, env: environment(settings) };
 }
 
-function permissionFlags(permissions: AgentSettings['permissions'], servers: string[]): string[] {
+function permissionFlags(
+  permissions: AgentSettings['permissions'],
+  servers: string[],
+  lacks: readonly string[],
+): string[] {
+  const never = lacks.includes('--disallowedTools') ? [] : ['--disallowedTools', NEVER];
   const allowed = servers.length ? ['--allowedTools', servers.map((name) => `mcp__${name}`).join(',')] : [];
   switch (permissions) {
     case 'full':
-      return ['--dangerously-skip-permissions', '--disallowedTools', NEVER];
+      return ['--dangerously-skip-permissions', ...never];
     case 'edits':
-      return ['--permission-mode', 'acceptEdits', ...allowed, '--disallowedTools', NEVER];
+      return ['--permission-mode', 'acceptEdits', ...allowed, ...never];
     case 'read':
       // Shell commands that only read pass in this mode. What the worktree says of permissions must not widen it.
       return [
@@ -125,34 +139,9 @@ function write(request: AgentRequest, name: string, text: string): string {
 }
 
 async function probe(settings: AgentSettings, outside: NodeJS.ProcessEnv): Promise<Probe> {
-  const env = { ...outside };
-  for (const [name, value] of Object.entries(settings.env)) if (value !== true) env[name] = value;
-  const [command = 'claude', ...first] = settings.command ?? [];
-  const absent = { installed: false, path: null, version: null, ready: false };
-  const path = findProgram(command, env);
-  if (!path) {
-    const what = settings.command ? `there is no program ${command}` : 'claude is not installed';
-    return {
-      ...absent,
-      why: `${what}: run "npm install -g @anthropic-ai/claude-code" or set agents.claude.command`,
-    };
-  }
-  let version: string | null = null;
-  try {
-    const { stdout } = await promisify(execFile)(path, [...first, '--version'], {
-      timeout: 4500,
-      killSignal: 'SIGKILL',
-      maxBuffer: 65_536,
-      env: { ...QUIET, PATH: env['PATH'], HOME: env['HOME'] },
-    });
-    version = /\d+\.\d+\.\d+\S*/.exec(stdout)?.[0] ?? null;
-  } catch (thrown) {
-    const why = `"${path} --version" failed (${messageOf(thrown).slice(0, 200)}): install it again`;
-    return { ...absent, installed: true, path, why };
-  }
-  const ready = await loggedIn(env);
-  const why = ready ? null : 'claude is not logged in: run "claude" and log in, or set ANTHROPIC_API_KEY';
-  return { installed: true, path, version, ready, why };
+  const { found, env } = await lookFor(PROGRAM, settings, outside);
+  if (!found.ready || (await loggedIn(env))) return found;
+  return { ...found, ready: false, why: 'claude is not logged in: run "claude" and log in, or set ANTHROPIC_API_KEY' };
 }
 
 /** A key, a cloud's switch, or what a login leaves behind. Whether it still holds is known only by using it. */

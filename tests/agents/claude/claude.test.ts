@@ -53,6 +53,11 @@ describe('launch', () => {
     expect(argv.slice(-2)).toEqual(['--effort', 'low']);
     expect([flagValue(argv, '--max-turns'), flagValue(argv, '--max-budget-usd')]).toEqual(['7', '0.5']);
     expect(flagValue(argv, '--model')).toBe('opus');
+    const lacks = ['--max-budget-usd', '--disallowedTools'];
+    for (const flag of lacks) {
+      expect(claude.launch(request({ budget_usd: 1 }), settings()).argv).toContain(flag);
+      expect(claude.launch(request({ budget_usd: 1 }), settings(), lacks).argv).not.toContain(flag);
+    }
     expect(argv).not.toContain('--append-system-prompt-file');
   });
 
@@ -110,10 +115,18 @@ describe('probe', () => {
     expect(await claude.probe(settings(), env)).toMatchObject({ installed: false, ready: false, path: null });
     const broken = await claude.probe(settings({ command: [script('broken', 'exit 3')] }), env);
     expect(broken).toMatchObject({ installed: true, ready: false, version: null });
-    script('claude', 'echo "2.1.0 (Claude Code)"');
+    const flags =
+      '-p, --print --output-format --verbose --session-id -r, --resume --model --permission-mode --dangerously-skip-permissions --allowedTools, --allowed-tools --tools --mcp-config --strict-mcp-config --setting-sources --disallowedTools';
+    script('claude', `case $1 in --help) echo "${flags}";; *) echo "2.1.0 (Claude Code)";; esac`);
     const out = await claude.probe(settings(), env);
     expect(out).toMatchObject({ installed: true, version: '2.1.0', ready: false, path: join(dir, 'claude') });
     expect(out.why).toContain('ANTHROPIC_API_KEY');
+    expect(out.lacks).toEqual(['--max-budget-usd']);
+    const old = script('old', 'case $1 in --help) echo "--print --output-formats";; *) echo 1.0.3;; esac');
+    expect(await claude.probe(settings({ command: [old], env: { ANTHROPIC_API_KEY: 'k' } }), env)).toMatchObject({
+      ...{ installed: true, ready: false, lacks: ['--output-format'] },
+      why: 'claude 1.0.3 has no --output-format: update it',
+    });
     expect(await claude.probe(settings({ env: { ANTHROPIC_API_KEY: 'k' } }), env)).toMatchObject({ ready: true });
     writeFileSync(join(dir, '.claude.json'), JSON.stringify({ oauthAccount: { emailAddress: 'a@b' } }));
     expect(await claude.probe(settings(), env)).toMatchObject({ ready: true, why: null });

@@ -1,0 +1,59 @@
+// Looks for the program of an agent: where it lies, its version, and the flags that it lacks. Spends nothing.
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
+import { messageOf } from '../errors.ts';
+import { findProgram } from './command.ts';
+import { missingFlags } from './flags.ts';
+import type { AgentSettings, Probe } from './port.ts';
+
+export interface Looked {
+  /** The agent's name, and its program where the settings name none. */
+  name: string;
+  install: string;
+  /** Variables for asking it: quiet, no update. */
+  env: Record<string, string>;
+  /** Arguments that print its help. */
+  help: string[];
+  /** Flags that it cannot do without, and those that can be left out. */
+  needs: readonly string[];
+  likes: readonly string[];
+}
+
+/** What is known once the settings' own variables are added to ours; `ready` as far as the program itself goes. */
+export async function lookFor(
+  agent: Looked,
+  settings: AgentSettings,
+  outside: NodeJS.ProcessEnv,
+): Promise<{ found: Probe; env: NodeJS.ProcessEnv }> {
+  const env = { ...outside };
+  for (const [name, value] of Object.entries(settings.env)) if (value !== true) env[name] = value;
+  const [command = agent.name, ...first] = settings.command ?? [];
+  const found: Probe = { installed: false, path: findProgram(command, env), version: null, ready: false, why: null };
+  if (!found.path) {
+    const what = settings.command ? `there is no program ${command}` : `${agent.name} is not installed`;
+    return { env, found: { ...found, why: `${what}: run "${agent.install}" or set agents.${agent.name}.command` } };
+  }
+  const { path } = found;
+  const ask = async (args: string[]) => {
+    const { stdout } = await promisify(execFile)(path, [...first, ...args], {
+      ...{ timeout: 4500, killSignal: 'SIGKILL', maxBuffer: 1_048_576 },
+      env: { ...agent.env, PATH: env['PATH'], HOME: env['HOME'] },
+    });
+    return stdout;
+  };
+  found.installed = true;
+  try {
+    const [told, help] = await Promise.all([ask(['--version']), ask(agent.help)]);
+    found.version = /\d+\.\d+\.\d+\S*/.exec(told)?.[0] ?? null;
+    const [lost] = missingFlags(help, agent.needs);
+    if (lost)
+      return {
+        env,
+        found: { ...found, lacks: [lost], why: `${agent.name} ${found.version ?? path} has no ${lost}: update it` },
+      };
+    return { env, found: { ...found, ready: true, lacks: missingFlags(help, agent.likes) } };
+  } catch (thrown) {
+    const why = `"${path} --version" failed (${messageOf(thrown).slice(0, 200)}): install it again`;
+    return { env, found: { ...found, why } };
+  }
+}
