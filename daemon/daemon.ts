@@ -138,7 +138,6 @@ export async function runDaemon(options: DaemonOptions, stop: Orders): Promise<b
   board.publish();
   const look = new Look(ctx, scheduler, blocked, () => void counter.refresh().catch(() => {}));
   await look.watch();
-  await ctx.agents.findAuto();
   const lastAlive = statSync(workspace.alive, { throwIfNoEntry: false })?.mtimeMs ?? 0;
   const background = await startBackground(ctx, scheduler, ledger);
   const unwatchMachine = watchMachine(ctx, {

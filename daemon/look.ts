@@ -114,7 +114,7 @@ export class Look {
     this.#blocked.refresh();
     this.#burst = 0;
     this.#also();
-    void this.#ctx.agents.findAuto().then(() => this.#again());
+    void this.#again();
     void this.#scheduler.takeLeftovers();
   }
 

@@ -24,7 +24,7 @@ export async function reloadSettings(ctx: Context, scheduler: Scheduler): Promis
     settings.hooks.health_every = ctx.settings.hooks.health_every;
     settings.worktrees.dir = ctx.settings.worktrees.dir;
     const agents = new AgentRegistry(settings, ctx.workspace);
-    await agents.findAuto();
+    agents.onAuto = () => scheduler.nudge();
     useSecrets(settings, ctx.workspace.root);
     ctx.settings = settings;
     ctx.agents = agents;

@@ -60,6 +60,7 @@ export class Scheduler {
     this.holds.onChange = () => this.nudge();
     this.#ctx = ctx;
     this.#options = options;
+    ctx.agents.onAuto = () => this.nudge();
     this.#blocked = blocked;
   }
 

@@ -1,5 +1,6 @@
 // Looks for the program of an agent: where it lies, its version, and the flags that it lacks. Spends nothing.
 import { execFile } from 'node:child_process';
+import { statSync } from 'node:fs';
 import { promisify } from 'node:util';
 import { messageOf } from '../errors.ts';
 import { findProgram } from './command.ts';
@@ -34,16 +35,9 @@ export async function lookFor(
     return { env, found: { ...found, why: `${what}: run "${agent.install}" or set agents.${agent.name}.command` } };
   }
   const { path } = found;
-  const ask = async (args: string[]) => {
-    const { stdout } = await promisify(execFile)(path, [...first, ...args], {
-      ...{ timeout: 4500, killSignal: 'SIGKILL', maxBuffer: 1_048_576 },
-      env: { ...agent.env, PATH: env['PATH'], HOME: env['HOME'] },
-    });
-    return stdout;
-  };
   found.installed = true;
   try {
-    const [told, help] = await Promise.all([ask(['--version']), ask(agent.help)]);
+    const [told, help] = await askOnce(agent, [path, ...first], env);
     found.version = /\d+\.\d+\.\d+\S*/.exec(told)?.[0] ?? null;
     const [lost] = missingFlags(help, agent.needs);
     if (lost)
@@ -56,4 +50,28 @@ export async function lookFor(
     const why = `"${path} --version" failed (${messageOf(thrown).slice(0, 200)}): install it again`;
     return { env, found: { ...found, why } };
   }
+}
+
+/** What a program said, by itself and by how its file looked then: some take seconds to say it. */
+const told = new Map<string, [version: string, help: string]>();
+
+async function askOnce(
+  agent: Looked,
+  argv: string[],
+  env: NodeJS.ProcessEnv,
+): Promise<[version: string, help: string]> {
+  const { ino, mtimeMs, size } = statSync(argv[0]!);
+  const key = JSON.stringify([argv, ino, mtimeMs, size]);
+  const known = told.get(key);
+  if (known) return known;
+  const ask = async (args: string[]) => {
+    const { stdout } = await promisify(execFile)(argv[0]!, [...argv.slice(1), ...args], {
+      ...{ timeout: 4500, killSignal: 'SIGKILL', maxBuffer: 1_048_576 },
+      env: { ...agent.env, PATH: env['PATH'], HOME: env['HOME'] },
+    });
+    return stdout;
+  };
+  const said = await Promise.all([ask(['--version']), ask(agent.help)]);
+  told.set(key, said);
+  return said;
 }

@@ -1,6 +1,6 @@
 // Which agents there are: the built-in ones and the user's commands, each with its settings.
 
-import { TowpathError } from '../errors.ts';
+import { messageOf, TowpathError } from '../errors.ts';
 import type { Workspace } from '../paths.ts';
 import { outside } from '../secrets.ts';
 import { agentSettings, type Settings } from '../settings.ts';
@@ -23,10 +23,21 @@ export interface Chosen {
   settings: AgentSettings;
 }
 
+export interface Auto {
+  name: string | null;
+  why: string;
+  /** Nobody knows yet. */
+  looking: boolean;
+}
+
 export class AgentRegistry {
   readonly #settings: Settings;
   readonly #workspace: Workspace;
-  #auto: { at: number; name: string | null; why: string } = { at: 0, name: null, why: 'no agent was looked for yet' };
+  #auto: Auto = { name: null, why: 'it is being looked for an agent that can work', looking: true };
+  #autoAt = 0;
+  #finding: Promise<void> | null = null;
+  /** Called when it is known what `auto` stands for. */
+  onAuto: () => void = () => {};
 
   constructor(settings: Settings, workspace: Workspace) {
     this.#settings = settings;
@@ -63,23 +74,44 @@ export class AgentRegistry {
     return agent.probe(settings, outside());
   }
 
-  /** What `auto` stands for just now; name is null when no agent can work, and `why` says so. */
-  get auto(): { name: string | null; why: string } {
+  /**
+   * What `auto` stands for just now; name is null when no agent can work, and `why` says so, or while they are looked for.
+   * Asking for it looks again once a minute.
+   */
+  get auto(): Auto {
+    if (Date.now() - this.#autoAt > PROBE_MS) void this.findAuto();
     return this.#auto;
   }
 
-  /** Looks for the agent that `auto` means, at most once a minute. */
-  async findAuto(): Promise<void> {
-    if (Date.now() - this.#auto.at < PROBE_MS) return;
+  /** Looks for the agent that `auto` means. */
+  findAuto(): Promise<void> {
+    this.#finding ??= this.#find().finally(() => {
+      this.#finding = null;
+      this.onAuto();
+    });
+    return this.#finding;
+  }
+
+  async #find(): Promise<void> {
     const whys: string[] = [];
-    for (const name of AUTO) {
-      const probe = await this.probe(name);
+    let name: string | null = null;
+    for (const one of AUTO) {
+      const probe = await this.probe(one).catch((thrown: unknown) => ({ ready: false, why: messageOf(thrown) }));
       if (probe.ready) {
-        this.#auto = { at: Date.now(), name, why: '' };
-        return;
+        name = one;
+        break;
       }
-      whys.push(`${name}: ${probe.why ?? 'not ready'}`);
+      whys.push(`${one}: ${probe.why ?? 'not ready'}`);
     }
-    this.#auto = { at: Date.now(), name: null, why: `no agent is able to work (${whys.join('; ')})` };
+    this.#autoAt = Date.now();
+    const why = name === null ? `no agent is able to work (${whys.join('; ')})` : '';
+    this.#auto = { name, why, looking: false };
+  }
+
+  /** Flags that an agent's installed version lacks. Throws `agent` when it cannot do without one. */
+  async lacks(name: string): Promise<readonly string[]> {
+    const { lacks = [], ready, why } = await this.probe(name);
+    if (lacks.length > 0 && !ready) throw new TowpathError('agent', why ?? `agent ${name} lacks ${lacks.join(', ')}`);
+    return lacks;
   }
 }

@@ -35,6 +35,8 @@ export interface RunOptions {
   marker: string;
   timeouts: { total_ms: number; stuck_ms: number; first_output_ms: number };
   output: OutputLimits;
+  /** Flags that the installed version does not have. */
+  lacks?: readonly string[];
   /** How long it has run already, when it is found again. */
   elapsed_ms?: number;
   /** A run that an earlier daemon started. */
@@ -70,7 +72,7 @@ export async function runAgent(options: RunOptions): Promise<RunReport> {
   let since: Birth | undefined;
   if (!process) {
     mkdirSync(dir, { recursive: true, mode: 0o700 });
-    const launch = agent.launch(request, settings);
+    const launch = agent.launch(request, settings, options.lacks);
     const program = launch.argv[0] ?? '';
     if (!findProgram(program, options.env))
       throw new TowpathError(

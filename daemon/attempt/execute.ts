@@ -42,7 +42,8 @@ export async function execute(
     role: plan.role.name,
     session: request.session ?? (plan.chosen.agent.getCapabilities().chooses_session ? request.new_session : null),
   };
-  // Before anything is written down of the run: a secret that cannot be had holds the task, and nothing has begun.
+  // Before anything is written down of the run: a secret or a flag that cannot be had holds the task, and nothing has begun.
+  const lacks = await ctx.agents.lacks(plan.chosen.agent.name);
   const env = environment(ctx, plan, request, record, hookEnv);
   writeFileSync(at(request, 'prompt.md'), request.prompt, { mode: 0o600 });
   const { prompt: _p, body: _b, ...rest } = request;
@@ -51,7 +52,7 @@ export async function execute(
   await ctx.queue.renew(lock);
   await stagger(plan);
   announce(ctx, lock, { ...record, request: rest }, request.session !== null);
-  return watch(ctx, lock, plan, request, record, signal, { env });
+  return watch(ctx, lock, plan, request, record, signal, { env, lacks });
 }
 
 /**
@@ -128,7 +129,7 @@ async function watch(
   request: AgentRequest,
   record: RunRecord,
   signal: AbortSignal,
-  how: { env?: Record<string, string>; attach?: AgentProcess },
+  how: { env?: Record<string, string>; lacks?: readonly string[]; attach?: AgentProcess },
 ): Promise<RunVerdict> {
   const { settings, agent } = plan.chosen;
   const payer = payerOf(agent.name, request.endpoints);
@@ -143,6 +144,7 @@ async function watch(
     settings,
     request,
     env: how.env ?? {},
+    ...(how.lacks ? { lacks: how.lacks } : {}),
     marker: record.marker,
     ...(how.attach ? { elapsed_ms: elapsedOf(record) } : {}),
     output: { keep: ctx.settings.limits.run_output, disk_free: ctx.settings.limits.disk_free },

@@ -1,4 +1,5 @@
 // Why a waiting task does not run now, in the words that `why` prints. Pure.
+import type { Auto } from '../agents/registry.ts';
 import type { Who } from '../attempt/who.ts';
 import type { Limit } from '../limits.ts';
 import { startOf } from '../queue/kind.ts';
@@ -14,7 +15,7 @@ export interface Scene {
   /** Who would do it, and where. */
   who: Who;
   repo: string;
-  auto: { name: string | null; why: string };
+  auto: Auto;
   limits: Record<string, Limit>;
   endpoints: Traffic['endpoints'];
   /** Tasks in provisional/. */
@@ -39,7 +40,7 @@ export function waitReason(task: Choice, scene: Scene, now = Date.now()): Wait |
       ...(far ? { fine: true } : {}),
     };
   }
-  if (agent === 'auto' && scene.auto.name === null) return { reason: scene.auto.why, until: 'never' };
+  if (agent === 'auto') return { reason: scene.auto.why, until: scene.auto.looking ? 'slot' : 'never' };
   const limited = endpoints.length === 0 ? limitWait('agent', agent, scene) : null;
   if (limited) return limited;
   const route = routeOf(endpoints, scene);

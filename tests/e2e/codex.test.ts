@@ -3,7 +3,7 @@ import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import type { RunRecord, RunVerdict } from '../../daemon/attempt/execute.ts';
+import type { RunRecord, RunVerdict } from '../../daemon/attempt/record.ts';
 import { isAlive } from '../../daemon/process/identity.ts';
 import type { Lock } from '../../daemon/queue/port.ts';
 import { type ModelServer, startModelServer } from '../fakes/model-server.ts';
