@@ -4,15 +4,16 @@ import { messageOf, TowpathError } from '../errors.ts';
 import type { Workspace } from '../paths.ts';
 import { outside } from '../secrets.ts';
 import { agentSettings, type Settings } from '../settings.ts';
+import { aider } from './aider/aider.ts';
 import { claude } from './claude/claude.ts';
 import { codex } from './codex/codex.ts';
 import { commandAgent, resolveCommand } from './command.ts';
 import type { Agent, AgentSettings, Probe } from './port.ts';
 import { shell } from './shell.ts';
 
-const BUILT_IN: readonly Agent[] = [claude, codex, shell];
+const BUILT_IN: readonly Agent[] = [claude, codex, aider, shell];
 /** What `agent: auto` tries, in this order. */
-const AUTO: readonly string[] = ['claude', 'codex'];
+const AUTO: readonly string[] = ['claude', 'codex', 'aider'];
 /** How long what a probe said is believed, ms. */
 const PROBE_MS = 60_000;
 

@@ -77,7 +77,8 @@ async function stream(step: Step, response: ServerResponse): Promise<void> {
 
 export const responses: Dialect = {
   claims: (_method, path) => path.endsWith('/v1/responses') || path.endsWith('/v1/models'),
-  isMain: (path, body) => path.endsWith('/v1/responses') && Array.isArray(body['tools']) && body['tools'].length > 0,
+  // Some models of Codex are given their tools in the input.
+  isMain: (path, body) => path.endsWith('/v1/responses') && Array.isArray(body['input']),
   side(call, response) {
     if (call.path.endsWith('/models')) return sendJson(response, 200, { object: 'list', data: [] });
     if (call.method !== 'POST') return sendJson(response, 405, responses.fault(405, 'post it'));
