@@ -10,7 +10,7 @@ import type { Wait } from './waiting/terms.ts';
 
 /** Changes within this long are written once, ms. */
 const GATHER_MS = 300;
-/** Waiting tasks that are named. */
+/** Waiting tasks, and tasks with a question, that are named. */
 const NAMED = 100;
 
 export class Board {
@@ -19,6 +19,7 @@ export class Board {
   readonly #waits: (count: number) => ReadonlyMap<string, Wait>;
   readonly #counts: () => DaemonInfo['counts'];
   readonly #load: (endpoint: string) => number;
+  readonly #questions: (count: number) => string[];
   readonly #version: string;
   readonly #started = now();
   #timer: NodeJS.Timeout | null = null;
@@ -30,6 +31,7 @@ export class Board {
     waits: (count: number) => ReadonlyMap<string, Wait>,
     counts: () => DaemonInfo['counts'],
     load: (endpoint: string) => number,
+    questions: (count: number) => string[],
     version: string,
   ) {
     this.#ctx = ctx;
@@ -37,6 +39,7 @@ export class Board {
     this.#waits = waits;
     this.#counts = counts;
     this.#load = load;
+    this.#questions = questions;
     this.#version = version;
   }
 
@@ -58,6 +61,7 @@ export class Board {
       faults: this.#holds.faults,
       endpoints: this.#endpoints(),
       counts: this.#counts(),
+      questions: this.#questions(NAMED),
       waiting: Object.fromEntries([...this.#waits(NAMED)].map(([id, { reason }]) => [id, reason])),
     };
   }

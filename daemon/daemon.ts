@@ -122,7 +122,16 @@ export async function runDaemon(options: DaemonOptions, stop: Orders): Promise<b
   events.on((event) => event.event === 'transition' && counter.moved(event.from, event.to));
   const counts = () => ({ ...counter.large, ...(queue.intake.size < LARGE ? {} : { incoming: queue.intake.size }) });
   const load = (name: string) => [...scheduler.jobs.values()].filter(({ endpoint }) => endpoint === name).length;
-  const board = new Board(ctx, scheduler.holds, (count) => scheduler.waits(count), counts, load, VERSION);
+  const { questions } = blocked;
+  const board = new Board(
+    ctx,
+    scheduler.holds,
+    (count) => scheduler.waits(count),
+    counts,
+    load,
+    (count) => questions.first(count),
+    VERSION,
+  );
   const supervision = supervise(ctx, scheduler);
   const { halt, over } = halting(scheduler, supervision.stopping);
   let lost: (why: TowpathError) => void = () => {};

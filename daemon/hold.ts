@@ -34,6 +34,8 @@ export const daemonInfoSchema = z.object({
     .default([]),
   /** Why waiting tasks wait, by id; the first hundred. */
   waiting: z.record(z.string(), z.string()),
+  /** Tasks that wait for an answer; the first hundred. */
+  questions: z.array(z.string()).default([]),
   /** How many tasks lie in queues that are too large to be counted at every question. */
   counts: z.record(z.string(), z.number()).default({}),
 });

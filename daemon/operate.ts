@@ -3,7 +3,8 @@
 import { runTarget } from './agents/kept.ts';
 import { cleanUp } from './attempt/clean.ts';
 import type { Context } from './attempt/context.ts';
-import { addFeedback, failure } from './attempt/ending.ts';
+import { failure } from './attempt/ending.ts';
+import { answered } from './attempt/question.ts';
 import { now } from './clock.ts';
 import { TowpathError } from './errors.ts';
 import { accept as acceptResult } from './gate/accept.ts';
@@ -67,20 +68,7 @@ export async function retry(op: Operator, id: string): Promise<Task> {
 /** blocked → incoming with the answer to the agent's question. */
 export async function answer(op: Operator, id: string, message: string): Promise<Task> {
   const task = await find(op, id, 'blocked');
-  if (task.state.waits_for !== 'answer')
-    throw new TowpathError(
-      'wrong_state',
-      `"${id}" asked no question: ${task.state.reason ?? 'no reason given'}`,
-      `see "towpath why ${id}"`,
-    );
-  const text = `You asked: ${task.state.question ?? ''}\n\nThe answer: ${message}`;
-  const feedback = addFeedback(
-    task.state.feedback,
-    { feedback: text, reason: '', from: 'answer' },
-    Date.now(),
-    task.state.runs ?? null,
-  );
-  return move(op, task, 'incoming', { feedback, waits_for: gone, question: gone, reason: gone });
+  return move(op, task, 'incoming', answered(task, message));
 }
 
 /** What to do about a failed hook: run it again, go on without it, or give the task up. */

@@ -171,6 +171,7 @@ export class Scheduler {
         if (!ended && !abort.signal.aborted && job) this.#broken.add(job);
         this.jobs.delete(task.id);
         this.#blocked.changed('provisional', `${task.id}.md`);
+        if (ended?.queue === 'blocked') this.#blocked.changed('blocked', `${task.id}.md`);
         this.nudge();
       });
     const repo = repoOf(task, this.#ctx.settings, this.#ctx.workspace);
@@ -253,7 +254,8 @@ export class Scheduler {
 
   /** Sleeps until the first task whose time is known may run. */
   #wakeForNext(): void {
-    const next = Math.min(this.#soonest, this.#ctx.queue.intake.wakes ?? Number.POSITIVE_INFINITY);
+    const times = [this.#ctx.queue.intake.wakes, this.#blocked.wakes].map((at) => at ?? Number.POSITIVE_INFINITY);
+    const next = Math.min(this.#soonest, ...times);
     if (next < Number.POSITIVE_INFINITY) this.#alarm.in(Math.max(20, next - Date.now()));
   }
 
@@ -277,6 +279,8 @@ export class Scheduler {
       return false;
     if (this.#options.single && this.#taken > 0) return true;
     if (this.#ctx.queue.intake.unsettled > 0 || this.#blocked.busy) return false;
+    // A default answer is waited for like a backoff.
+    if ((this.#blocked.wakes ?? Number.POSITIVE_INFINITY) - Date.now() <= this.#ctx.settings.retry.max) return false;
     return allWait(this.#ctx.queue.intake, this.waitOf, (wait) => wait?.until === 'never' || wait?.fine);
   }
 

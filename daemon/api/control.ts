@@ -20,7 +20,9 @@ const requestSchema = z.discriminatedUnion('op', [
   z.object({ op: z.literal('resume_all') }),
   z.object({ op: z.literal('open_agent'), agent: id }),
   z.object({ op: z.enum(['accept', 'retry', 'cancel', 'pause', 'resume']), id }),
-  z.object({ op: z.enum(['reject', 'answer']), id, message: z.string().min(1) }),
+  z.object({ op: z.literal('reject'), id, message: z.string().min(1) }),
+  // The verb itself says why an empty one will not do.
+  z.object({ op: z.literal('answer'), id, message: z.string() }),
   z.object({ op: z.literal('resolve'), id, decision: z.enum(['retry', 'skip', 'abort']) }),
 ]);
 export type Request = z.input<typeof requestSchema>;

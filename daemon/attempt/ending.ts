@@ -99,6 +99,7 @@ export function decide(state: State, run: number | null, ending: Ending, policy:
       reason: reason ? clip(reason) : undefined,
       waits_for: to === 'blocked' ? means.waits_for : undefined,
       question: outcome === 'needs_input' ? (verdict?.question ?? ending.reason) : undefined,
+      asked_at: outcome === 'needs_input' ? new Date(policy.now).toISOString() : undefined,
       attempts,
       ...(spends && run !== null ? { spent_run: run } : {}),
       transients: transients && !overflow ? transients : undefined,

@@ -17,6 +17,7 @@ import { redactAll } from '../secrets.ts';
 import { hearAnswer, payerOf } from './closing.ts';
 import type { Context } from './context.ts';
 import type { Plan } from './plan.ts';
+import { hasQuestionFile } from './question.ts';
 import { type RunRecord, type RunVerdict, readRun, readVerdict } from './record.ts';
 import { readWork, writeJson } from './work.ts';
 
@@ -41,6 +42,7 @@ export async function execute(
     model: request.model,
     role: plan.role.name,
     session: request.session ?? (plan.chosen.agent.getCapabilities().chooses_session ? request.new_session : null),
+    had_question: hasQuestionFile(request.worktree),
   };
   // Before anything is written down of the run: a secret or a flag that cannot be had holds the task, and nothing has begun.
   const lacks = await ctx.agents.lacks(plan.chosen.agent.name);

@@ -8,7 +8,8 @@ import type { Context } from './context.ts';
 import { type Ending, failure } from './ending.ts';
 import { taskHooks } from './hook.ts';
 import type { Plan } from './plan.ts';
-import type { RunVerdict } from './record.ts';
+import { takeQuestion } from './question.ts';
+import { type RunVerdict, readRun } from './record.ts';
 import { keepWork, readWork, type Work, writeWork } from './work.ts';
 
 /** What git says of a run. */
@@ -29,11 +30,16 @@ export async function finish(
   abort: string | null,
 ): Promise<{ ending: Ending; measured: Measured }> {
   const work = readWork(ctx.workspace, task.id);
+  const dir = ctx.workspace.run(task.id, lock.attempt);
+  // Before the commit: a question is none of the work.
+  const asked = takeQuestion(dir, work, readRun(dir)?.had_question === false);
   const measured = await measure(ctx, task, lock, plan, work);
   await keepWork(ctx, { id: task.id, attempt: lock.attempt, commit: measured.commit });
-  const { outcome, reason } = outcomeOf(run, plan, measured, work, abortedBy(abort, task.id).reason);
-  const run_dir = ctx.workspace.run(task.id, lock.attempt);
-  const closed = closeLimits(ctx, plan, run_dir, run.verdict, { outcome, reason });
+  const ran = outcomeOf(run, plan, measured, work, abortedBy(abort, task.id).reason);
+  // A limit holds the agent also where the answer is waited for first.
+  const closed = closeLimits(ctx, plan, dir, run.verdict, ran);
+  const waits = asked !== null && abort !== 'cancel';
+  const { outcome, reason } = waits ? { outcome: 'needs_input' as const, reason: asked } : ran;
   const { input, output, cache_read, cache_write, cost_usd } = run.verdict.usage;
   ctx.events.emit('attempt_finished', {
     task: task.id,
@@ -50,7 +56,8 @@ export async function finish(
     cache_write,
     cost_usd,
   });
-  if (run.ended === 'aborted') return { ending: abortedBy(abort, task.id), measured };
+  const question = waits ? failure(outcome, reason, { verdict: { ...run.verdict, question: asked } }) : null;
+  if (run.ended === 'aborted') return { ending: question ?? abortedBy(abort, task.id), measured };
   // Nothing was tried: the agent no longer knows the session. The next run begins a new one.
   if (outcome === 'failed' && run.resumed && run.verdict.session === null && run.verdict.usage.output === 0)
     return {
@@ -68,6 +75,7 @@ export async function finish(
   };
   const post = await taskHooks(ctx, 'post_task', { task, lock, attempt: lock.attempt, plan, work, result });
   if ('ending' in post) return { ending: post.ending, measured };
+  if (question) return { ending: question, measured };
   const ending = failure(outcome, reason, {
     // A closed agent holds its tasks until it opens, by its time or by hand: the task has no time of its own then.
     verdict: closed ? { ...run.verdict, retry_at: null } : run.verdict,

@@ -64,7 +64,8 @@ function rules({ worktree, branch, base, checks, protect }: PromptParts): string
     branch
       ? `- You are on the branch ${branch}${base ? `, made from ${base.slice(0, 12)}` : ''}. Stay on it; do not push.`
       : '',
-    '- Nobody can answer questions while you work. What you leave uncommitted is committed for you.',
+    '- Nobody can answer questions while you work. If you cannot go on without a person, write what you need to know into QUESTION.md at the top of the working tree and stop: your next turn brings the answer.',
+    '- What you leave uncommitted is committed for you.',
     checks.length
       ? `- Afterwards these checks must pass:\n${checks.map((check) => `  - \`${check}\``).join('\n')}`
       : '',

@@ -15,6 +15,8 @@ export interface RunRecord {
   model: string | null;
   role: string;
   session: string | null;
+  /** A QUESTION.md lay in the worktree before the agent came. */
+  had_question?: boolean;
   /** The front matter as it was when it was claimed: its result is judged by that, whatever the file says meanwhile. */
   spec?: TaskSpec;
   /** Without the prompt and the body, which have files of their own. */

@@ -16,13 +16,15 @@ import { QUEUES } from '../task/terms.ts';
 import { waitOf } from '../waiting/assign.ts';
 import type { Common } from './common.ts';
 import { type Opened, open } from './open.ts';
+import { cleanLines } from './view/style.ts';
+import { shellWord } from './view/words.ts';
 
 export async function why([id]: [string], options: Common): Promise<void> {
   const opened = open(options.workspace);
   const task = await opened.queue.get(id);
   if (!task) throw new TowpathError('task_not_found', `no task "${id}"`, 'see "towpath list"');
   const reason = await reasonOf(opened, task);
-  console.log(options.json ? JSON.stringify({ id, queue: task.queue, reason }) : reason);
+  console.log(options.json ? JSON.stringify({ id, queue: task.queue, reason }) : cleanLines(reason));
 }
 
 async function reasonOf(opened: Opened, task: Task): Promise<string> {
@@ -46,6 +48,8 @@ async function reasonOf(opened: Opened, task: Task): Promise<string> {
       return `${state.outcome === 'refused' ? 'refused: ' : ''}${state.reason ?? 'moved to failed/ by hand'}`;
     case 'blocked':
       if (state.waits_for === 'dependencies') return dependencyReason(opened, task) ?? state.reason ?? '';
+      if (state.waits_for === 'answer')
+        return `it asks: ${state.question ?? state.reason}\nanswer with: towpath answer ${shellWord(task.id)} -m "…"`;
       return state.reason ?? 'moved to blocked/ by hand; "towpath retry" or a move to incoming/ runs it';
     case 'incoming':
       return waitingReason(opened, task);

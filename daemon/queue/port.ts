@@ -139,6 +139,7 @@ export function toJson(task: Task, lock?: Lock | null): TaskJson {
     body: task.body,
     outcome: task.refusal ? 'refused' : (state.outcome ?? null),
     reason: task.refusal ?? state.reason ?? defaultReason(task),
+    question: task.queue === 'blocked' && state.waits_for === 'answer' ? (state.question ?? null) : null,
     attempts: state.attempts ?? 0,
     branch: lock?.branch ?? state.branch ?? null,
     base: state.base ?? null,

@@ -41,7 +41,7 @@ export interface Tokens {
 
 export const NO_TOKENS: Tokens = { input: 0, output: 0, cache_read: 0, cache_write: 0 };
 
-/** One piece of feedback for the next attempt. `from` names the source: `check`, `gate`, `human`, `answer`, `agent`, `towpath`. */
+/** One piece of feedback for the next attempt. `from` names the source: `check`, `gate`, `human`, `answer`, `default`, `agent`, `towpath`. */
 export interface Feedback {
   from: string;
   message: string;
@@ -97,6 +97,8 @@ export interface State {
   reason?: string;
   waits_for?: WaitsFor;
   question?: string;
+  /** Since when it waits for an answer. */
+  asked_at?: string;
   /** Attempts spent. */
   attempts?: number;
   /** Runs made, also those that spent no attempt: the number of the run's folder. */
@@ -145,6 +147,8 @@ export interface TaskJson {
   body: string;
   outcome: Outcome | null;
   reason: string | null;
+  /** What it asks a person, while it waits for the answer. */
+  question: string | null;
   attempts: number;
   branch: string | null;
   base: string | null;

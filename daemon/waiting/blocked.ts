@@ -2,13 +2,15 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Context } from '../attempt/context.ts';
+import { answered } from '../attempt/question.ts';
 import { readWork } from '../attempt/work.ts';
-import { now } from '../clock.ts';
+import { formatDuration, now } from '../clock.ts';
 import { findCycle, readiness } from '../queue/dependencies.ts';
 import { isTaskName, stemOf } from '../queue/files/read.ts';
 import type { Choice, Task } from '../queue/port.ts';
 import { QUEUES, type Queue } from '../task/terms.ts';
 import { Dependents } from './dependents.ts';
+import { Questions } from './questions.ts';
 
 /** How long one sorting may take; what is left is for the next round, ms. */
 const SLICE_MS = 40;
@@ -21,6 +23,7 @@ const TOLD = 20;
 export class Blocked {
   readonly #ctx: Context;
   readonly #dependents: Dependents;
+  readonly questions = new Questions();
   /** Names in blocked/ to look at, tasks there to judge, and tasks that came into incoming with dependencies. */
   readonly #looks = new Set<string>();
   readonly #due = new Set<string>();
@@ -31,7 +34,7 @@ export class Blocked {
 
   constructor(ctx: Context) {
     this.#ctx = ctx;
-    this.#dependents = new Dependents(ctx.workspace.queue('blocked'));
+    this.#dependents = new Dependents(ctx.workspace.queue('blocked'), (id, state) => this.questions.seen(id, state));
     this.#lookAtAll();
   }
 
@@ -84,6 +87,12 @@ export class Blocked {
     );
   }
 
+  /** When the next question gets the default answer, ms; null when none does. */
+  get wakes(): number | null {
+    const { after } = this.#ctx.settings.questions;
+    return after === undefined ? null : this.questions.next(after);
+  }
+
   /** Goes through what may have changed, for a while; `busy` tells whether something is left. */
   async sort(): Promise<void> {
     if (this.#recount) await this.#readProvisional();
@@ -95,6 +104,7 @@ export class Blocked {
     }
     for (const id of taken(this.#due, inTime)) await this.#judgeWaiting(id);
     for (const id of taken(this.#fresh, inTime)) await this.#judgeFresh(id);
+    await this.#answerByDefault();
     if (!this.#all.under) return;
     this.#all.took += performance.now() - began;
     this.#all.ended = Date.now();
@@ -153,6 +163,21 @@ export class Blocked {
     if (many && withoutPlaces(ready.reason) === withoutPlaces(wants.reason)) return;
     wants.reason = ready.reason;
     await this.#ctx.queue.move(id, 'blocked', { to: 'blocked', state: { reason: ready.reason } });
+  }
+
+  /** Whoever has waited for a person long enough goes on as the settings say. */
+  async #answerByDefault(): Promise<void> {
+    const { default_answer, after } = this.#ctx.settings.questions;
+    if (default_answer === undefined || after === undefined) return;
+    for (const id of this.questions.due(after)) {
+      const task = await this.#ctx.queue.get(id);
+      this.questions.seen(id, task?.queue === 'blocked' ? task.state : null);
+      if (!task || !this.questions.isDue(id, after)) continue;
+      await this.#move(id, 'incoming', answered(task, default_answer, 'default'));
+      this.questions.seen(id, null);
+      const message = `nobody answered within ${formatDuration(after)}: it goes on with the default answer`;
+      this.#ctx.events.emit('warning', { task: id, message });
+    }
   }
 
   #cancel(id: string, reason: string): Promise<void> {

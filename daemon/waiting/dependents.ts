@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { readTask, statOf, stemOf, taskNames } from '../queue/files/read.ts';
 import { type Sign, sameSign, signOf } from '../queue/files/waiting.ts';
 import type { Choice } from '../queue/port.ts';
+import type { State } from '../task/terms.ts';
 
 type Wants = Pick<Choice['spec'], 'depends_on' | 'on_dependency_failure'>;
 export interface Dependent extends Wants {
@@ -15,9 +16,12 @@ export class Dependents {
   readonly #seen = new Map<string, Sign>();
   readonly #waiting = new Map<string, Dependent>();
   readonly #by = new Map<string, Set<string>>();
+  /** Told what each file that was read says of itself, and null when it is gone. */
+  readonly #onRead: (id: string, state: State | null) => void;
 
-  constructor(dir: string) {
+  constructor(dir: string, onRead: (id: string, state: State | null) => void) {
     this.#dir = dir;
+    this.#onRead = onRead;
   }
 
   get(id: string): Dependent | undefined {
@@ -63,6 +67,7 @@ export class Dependents {
     if (!stat || stat.isDirectory()) {
       this.#seen.delete(name);
       this.remove(id);
+      this.#onRead(id, null);
       return null;
     }
     const sign = signOf(stat);
@@ -70,6 +75,7 @@ export class Dependents {
     if (seen && sameSign(seen, sign)) return null;
     this.#seen.set(name, sign);
     const task = readTask(this.#dir, name, 'blocked', stat);
+    this.#onRead(id, task?.state ?? null);
     if (task?.state.waits_for !== 'dependencies') {
       this.remove(id);
       return null;

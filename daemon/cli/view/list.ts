@@ -71,7 +71,13 @@ export function renderList(tasks: readonly TaskJson[], on: Partial<Screen> = {})
         drop: 6,
         paint: (text, task) => (task.outcome ? paint.tone(outcomeTone(task.outcome), text) : text),
       },
-      { head: 'REASON', cell: (task) => task.reason ?? '', min: 10, drop: 7, paint: paint.dim },
+      {
+        head: 'REASON',
+        cell: (task) => (task.question ? `asks: ${task.question}` : (task.reason ?? '')),
+        min: 10,
+        drop: 7,
+        paint: paint.dim,
+      },
     ],
     screen,
   ).join('\n');

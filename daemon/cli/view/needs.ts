@@ -13,6 +13,9 @@ export interface Need {
   since: string | null;
 }
 
+/** It waits for a person's answer. */
+export const asks = ({ queue, state }: Task): boolean => queue === 'blocked' && state.waits_for === 'answer';
+
 /** Null when nobody has to act: it runs, it is done, or it waits for something that comes by itself. */
 export function needOf(task: Task): Need | null {
   const found = whatNext(task);
@@ -24,7 +27,7 @@ export function needOf(task: Task): Need | null {
     queue: task.queue,
     why: truncate(clean(found.why), 500),
     next: found.next,
-    since: state.finished_at ?? state.claimed_at ?? null,
+    since: state.asked_at ?? state.finished_at ?? state.claimed_at ?? null,
   };
 }
 
@@ -42,7 +45,7 @@ function whatNext(task: Task): { why: string; next: string } | null {
     case 'dependencies':
       return null;
     case 'answer':
-      return { why: state.question ?? why, next: `towpath answer ${id} -m "…"` };
+      return { why: `asks: ${state.question ?? why}`, next: `towpath answer ${id} -m "…"` };
     case 'hook':
       return { why, next: `towpath resolve ${id} retry  # or: skip, abort` };
     case 'paused':

@@ -19,6 +19,7 @@ const BODY_LINES = 12;
 const OUTPUT_LINES = 10;
 const FEEDBACK_LINES = 8;
 const RESULT_LINES = 20;
+const QUESTION_LINES = 60;
 
 export function renderShow(shown: Shown, on: Partial<Screen> = {}): string {
   const screen = fillScreen(on);
@@ -26,7 +27,8 @@ export function renderShow(shown: Shown, on: Partial<Screen> = {}): string {
   const { task } = shown;
   const sections: [string, string[]][] = [
     ['', [...headLines(shown, screen, paint), ...factLines(shown, screen, paint)]],
-    ['Reason', task.reason ? indented(task.reason, screen, 20) : []],
+    ['Question', task.question ? indented(task.question, screen, QUESTION_LINES) : []],
+    ['Reason', task.reason && !task.question ? indented(task.reason, screen, 20) : []],
     ['Runs', runLines(shown.runs, screen, paint)],
     ['Health', healthLines(shown, screen, paint)],
     ['Checks', checkLines(shown.runs, screen, paint)],

@@ -11,7 +11,7 @@ import { treeLoad } from '../../process/usage.ts';
 import { readLock } from '../../queue/files/lock.ts';
 import type { Phase, QueuePort, Task } from '../../queue/port.ts';
 import type { Queue } from '../../task/terms.ts';
-import { type Need, needOf } from './needs.ts';
+import { asks, type Need, needOf } from './needs.ts';
 import { newest } from './newest.ts';
 import { lastOf } from './runs.ts';
 import { startOfToday } from './words.ts';
@@ -68,7 +68,8 @@ export async function gatherStatus(sources: StatusSources): Promise<Status> {
   const counts = await queue.counts(daemon?.counts);
   const list = (name: Queue): Promise<Task[]> => newest(sources, name, READ_MAX);
   const claimed = await queue.list('claimed');
-  const stuck = [...(await list('blocked')), ...(await list('provisional')), ...(await list('failed'))];
+  const blocked = await withAsked(queue, daemon?.questions ?? [], await list('blocked'));
+  const stuck = [...blocked, ...(await list('provisional')), ...(await list('failed'))];
   const today = startOfToday(now);
   return {
     workspace: workspace.root,
@@ -104,6 +105,14 @@ export async function gatherStatus(sources: StatusSources): Promise<Status> {
     done_today: ledger.reached('done', today),
     failed_today: ledger.reached('failed', today),
   };
+}
+
+/** Those that ask come first, also the ones that a hundred thousand others hide. */
+async function withAsked(queue: QueuePort, ids: readonly string[], blocked: Task[]): Promise<Task[]> {
+  const read = new Set(blocked.map(({ id }) => id));
+  const more = await Promise.all(ids.filter((id) => !read.has(id)).map((id) => queue.get(id)));
+  const all = [...more.flatMap((task) => (task?.queue === 'blocked' ? [task] : [])), ...blocked];
+  return [...all.filter(asks), ...all.filter((task) => !asks(task))];
 }
 
 async function undriven(queue: QueuePort, waiting: number): Promise<Status['waiting']> {
