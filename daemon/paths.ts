@@ -54,6 +54,10 @@ export class Workspace {
   runs(id: string): string {
     return join(this.state, 'runs', id);
   }
+  /** Who filed a task, until its runs have a folder that may be believed. */
+  origin(id: string): string {
+    return join(this.state, 'origins', `${id}.json`);
+  }
   run(id: string, attempt: number): string {
     return join(this.runs(id), String(attempt));
   }

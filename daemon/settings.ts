@@ -177,6 +177,12 @@ export const settingsSchema = z.strictObject({
       error: 'default_answer and after go together',
     })
     .prefault({}),
+  subtasks: z
+    .strictObject({
+      depth: z.number().int().nonnegative().default(1),
+      number: z.number().int().nonnegative().default(20),
+    })
+    .prefault({}),
   secrets: z.record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/), secret).default({}),
   models: modelMap.default({}).describe('seniority to model for every agent; agents.<name>.models wins'),
   agents: z.record(z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_-]*$/), agentSchema).default({}),

@@ -16,6 +16,7 @@ import type { AgentProcess, Claim, Lock } from '../queue/port.ts';
 import { redactAll } from '../secrets.ts';
 import { hearAnswer, payerOf } from './closing.ts';
 import type { Context } from './context.ts';
+import { markerOf } from './own-server.ts';
 import type { Plan } from './plan.ts';
 import { hasQuestionFile } from './question.ts';
 import { type RunRecord, type RunVerdict, readRun, readVerdict } from './record.ts';
@@ -33,7 +34,7 @@ export async function execute(
   signal: AbortSignal,
 ): Promise<RunVerdict> {
   mkdirSync(request.run_dir, { recursive: true, mode: 0o700 });
-  const marker = `${request.task_id}/${request.attempt}/${request.new_session}`;
+  const marker = markerOf(request);
   const record: RunRecord = {
     marker,
     started_at: now(),

@@ -1,6 +1,7 @@
 // What a task comes to once its file, its role, its project and the settings are put together.
 import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import { mcpProblem } from '../agents/mcp.ts';
 import type { AgentRegistry, Chosen } from '../agents/registry.ts';
 import { TowpathError } from '../errors.ts';
 import type { Workspace } from '../paths.ts';
@@ -52,6 +53,8 @@ export function vet(task: Task, settings: Settings, workspace: Workspace, agents
     return `project: "${spec.project}" does not exist: one of ${Object.keys(settings.projects).join(', ') || 'none, projects: is empty'}`;
   if (spec.output_schema !== undefined)
     return 'output_schema: this version does not check answers against a schema: leave it out';
+  const problem = mcpProblem(spec.mcp);
+  if (problem) return problem;
   const repo = repoOf(task, settings, workspace);
   return existsSync(repo) ? null : `repo: "${repo}" does not exist`;
 }

@@ -15,6 +15,7 @@ import { prepareWorktree } from '../worktree/worktree.ts';
 import type { Context } from './context.ts';
 import { type Ending, failure } from './ending.ts';
 import { taskHooks } from './hook.ts';
+import { withOwnServer } from './own-server.ts';
 import type { Plan } from './plan.ts';
 import { buildPrompt, buildSystemPrompt } from './prompt.ts';
 import { readWork, type Work, writeWork } from './work.ts';
@@ -77,7 +78,9 @@ export async function prepare(
     session,
     new_session: newSession,
     timeout_s: Math.ceil(plan.timeout_ms / 1000),
-    mcp: mcpServers(task.spec.mcp ?? plan.role.mcp),
+    mcp: withOwnServer(mcpServers(task.spec.mcp ?? plan.role.mcp), ctx.workspace, {
+      ...{ task_id: task.id, attempt: lock.attempt, new_session: newSession },
+    }),
     endpoints: plan.endpoints,
     skills: task.spec.skills ?? plan.role.skills ?? [],
     max_turns: task.spec.max_turns ?? plan.role.max_turns ?? null,

@@ -2,9 +2,10 @@
 import { readFileSync, statSync } from 'node:fs';
 import { basename } from 'node:path';
 import { EXIT, errno, TowpathError } from '../errors.ts';
+import type { Submission } from '../queue/port.ts';
 import { MAX_BYTES, parseTask } from '../task/file.ts';
 import type { Common } from './common.ts';
-import { askDaemon, open } from './open.ts';
+import { askDaemon, type Opened, open } from './open.ts';
 
 /** Prints the id of each task. Refused files go nowhere: exit 3, after all the others were put in. */
 export async function enqueue([files]: [string[]], options: Common): Promise<number> {
@@ -19,11 +20,8 @@ export async function enqueue([files]: [string[]], options: Common): Promise<num
           : basename(file).endsWith('.md')
             ? basename(file)
             : `${basename(file)}.md`;
-      const id = await opened.queue.submit({ content, name });
-      const task = await opened.queue.get(id);
-      if (opened.daemon && task?.queue === 'incoming')
-        await askDaemon(opened, { op: 'dropped', name: basename(task.path) }).catch(() => {});
-      console.log(options.json ? JSON.stringify({ id, path: task?.path ?? null }) : id);
+      const made = await submit(opened, { content, name });
+      console.log(options.json ? JSON.stringify(made) : made.id);
     } catch (thrown) {
       if (!(thrown instanceof TowpathError)) throw thrown;
       console.error(
@@ -37,6 +35,15 @@ export async function enqueue([files]: [string[]], options: Common): Promise<num
   if (!opened.daemon && status === EXIT.ok && !options.json)
     console.error('no daemon runs: "towpath start" takes it up');
   return status;
+}
+
+/** Puts one task in and tells the daemon. Throws `task_refused`. */
+export async function submit(opened: Opened, submission: Submission): Promise<{ id: string; path: string | null }> {
+  const id = await opened.queue.submit(submission);
+  const task = await opened.queue.get(id);
+  if (opened.daemon && task?.queue === 'incoming')
+    await askDaemon(opened, { op: 'dropped', name: basename(task.path) }).catch(() => {});
+  return { id, path: task?.path ?? null };
 }
 
 /** The bytes of a file or of stdin. Throws `not_found`, or `task_refused` for what is too large to be a task. */

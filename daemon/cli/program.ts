@@ -124,6 +124,7 @@ export async function main(argv: readonly string[], version: string): Promise<nu
     'check task files without running them',
     async () => (await import('./validate.ts')).validate,
   );
+  add('mcp', 'serve tools over stdio to any MCP client', async () => (await import('./mcp/serve.ts')).mcp);
   add('doctor', 'look for what is wrong, and say what to do', async () => (await import('./look.ts')).doctor);
   add(
     'stats',

@@ -27,7 +27,8 @@ export async function why([id]: [string], options: Common): Promise<void> {
   console.log(options.json ? JSON.stringify({ id, queue: task.queue, reason }) : cleanLines(reason));
 }
 
-async function reasonOf(opened: Opened, task: Task): Promise<string> {
+/** The reason why a task is not running. */
+export async function reasonOf(opened: Opened, task: Task): Promise<string> {
   const { state } = task;
   if (task.refusal) return `refused: ${task.refusal}`;
   switch (task.queue) {

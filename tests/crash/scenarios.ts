@@ -83,6 +83,14 @@ export const SCENARIOS: Scenario[] = [
     hooks: { pre_task: '#!/bin/sh\n[ "$TOWPATH_TASK_ID" = stopped ] && { echo no >&2; exit 4; }\nexit 0\n' },
     tasks: { stopped: work('true'), asks: '---\nagent: asker\n---\n# Which?\n' },
   },
+  {
+    name: 'asked',
+    settings: SETTINGS,
+    tasks: {
+      q: work('echo half > half; echo "Which one?" > QUESTION.md'),
+      'q-minor': work('echo half > half; echo "Which one?" > QUESTION.md', 'complexity: minor\n'),
+    },
+  },
   { name: 'review', settings: SETTINGS, tasks: { v: review('v')['v']! } },
   {
     name: 'half',

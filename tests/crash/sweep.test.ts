@@ -8,6 +8,7 @@ const SHORT: Record<string, number> = {
   minor: 50,
   fails: 50,
   refused: 30,
+  asked: 40,
   'by-hand': 60,
   'accept-minor': 14,
   enqueue: 3,

@@ -50,7 +50,7 @@ function headLines({ task, phase }: Shown, screen: Screen, paint: Paint): string
   return [`${paint.bold(clean(task.id))}${name}`, paint.tone(queueTone(task.queue), `● ${state}`)];
 }
 
-function factLines({ task, runs }: Shown, screen: Screen, paint: Paint): string[] {
+function factLines({ task, runs, parent, subtasks }: Shown, screen: Screen, paint: Paint): string[] {
   const tokens = task.tokens
     ? task.tokens.input + task.tokens.output + task.tokens.cache_read + task.tokens.cache_write
     : 0;
@@ -64,6 +64,8 @@ function factLines({ task, runs }: Shown, screen: Screen, paint: Paint): string[
       'depends on',
       Array.isArray(depends) ? depends.map(String).join(', ') : depends === undefined ? '' : String(depends),
     ],
+    ['filed by', parent ?? ''],
+    ['subtasks', subtasks.map(({ id, queue }) => `${id} (${queue ?? 'gone'})`).join(', ')],
     ['branch', task.branch ? `${task.branch}${task.base ? ` from ${shortSha(task.base)}` : ''}` : ''],
     ['commit', shortSha(task.commit ?? '')],
     ['worktree', task.worktree ?? ''],

@@ -3,8 +3,9 @@ import { TowpathError } from '../../errors.ts';
 import type { Attempt, Ledger } from '../../ledger/ledger.ts';
 import type { Workspace } from '../../paths.ts';
 import { readLock } from '../../queue/files/lock.ts';
+import { filedBy, originOf } from '../../queue/files/subtasks.ts';
 import { type Phase, type QueuePort, toJson } from '../../queue/port.ts';
-import type { Outcome, TaskJson, Tokens } from '../../task/terms.ts';
+import type { Outcome, Queue, TaskJson, Tokens } from '../../task/terms.ts';
 import { needOf } from './needs.ts';
 import { type Check, type Run, type RunHealth, readRuns } from './runs.ts';
 import { shellWord, shortSha } from './words.ts';
@@ -30,6 +31,10 @@ export interface ShownRun {
 export interface Shown {
   task: TaskJson;
   phase: Phase | null;
+  /** The task that filed it, or null: a person. */
+  parent: string | null;
+  /** What it filed, and where that lies now; null: nowhere any more. */
+  subtasks: { id: string; queue: Queue | null }[];
   runs: ShownRun[];
   /** Commands that make sense now. */
   next: string[];
@@ -50,12 +55,25 @@ export async function gatherShow({ workspace, queue, ledger }: ShowSources, id: 
   const json = toJson(task, lock);
   const need = needOf(task);
   const runs = mergeRuns(readRuns(workspace, task.id), ledger.attempts({ task: task.id }));
-  return { task: json, phase: lock?.phase ?? null, runs, next: need ? [need.next, ...also(json)] : also(json) };
+  const subtasks = await Promise.all(
+    filedBy(workspace, id).map(async (one) => ({ id: one, queue: (await queue.get(one))?.queue ?? null })),
+  );
+  const parent = originOf(workspace, id)?.parent ?? null;
+  return {
+    task: json,
+    phase: lock?.phase ?? null,
+    parent,
+    subtasks,
+    runs,
+    next: need ? [need.next, ...also(json)] : also(json),
+  };
 }
 
 /** The task as JSON, with its runs; the fields of the task are those that every interface shows. */
-export const showJson = ({ task, runs, next }: Shown): Record<string, unknown> => ({
+export const showJson = ({ task, parent, subtasks, runs, next }: Shown): Record<string, unknown> => ({
   ...task,
+  parent,
+  subtasks,
   health: runs.at(-1)?.health ?? null,
   runs,
   next,

@@ -1,11 +1,12 @@
 // What Towpath privately knows of a task by its runs folder: which state to believe, which claim was left open, whose runs those are.
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { Workspace } from '../../paths.ts';
 import { movedIn } from '../../task/state.ts';
 import type { State } from '../../task/terms.ts';
 import type { Lock, Task } from '../port.ts';
 import { statOf } from './read.ts';
+import { ORIGIN_FILE } from './subtasks.ts';
 
 export class Records {
   readonly #workspace: Workspace;
@@ -44,6 +45,9 @@ export class Records {
       renameSync(runs, join(aside, `${id}-${Date.now()}`));
     }
     mkdirSync(runs, { recursive: true, mode: 0o700 });
+    // A copy: killed before the claim, this is a fresh start again.
+    const origin = this.#workspace.origin(id);
+    if (existsSync(origin)) copyFileSync(origin, join(runs, ORIGIN_FILE));
   }
 
   /** Keeps the epoch of an open claim and its file: a person may move that away, and it tells nothing then. */
@@ -68,6 +72,8 @@ export class Records {
 
   settled(id: string): void {
     rmSync(this.#mark(id), { force: true });
+    const origin = this.#workspace.origin(id);
+    if (existsSync(origin)) rmSync(origin);
   }
 
   #mark(id: string): string {
