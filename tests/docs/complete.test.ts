@@ -5,6 +5,7 @@ import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { claude } from '../../daemon/agents/claude/claude.ts';
 import { requestJson } from '../../daemon/agents/command.ts';
+import { taskKeys, toolsFor } from '../../daemon/cli/mcp/tools.ts';
 import { ALIASES, envName } from '../../daemon/config.ts';
 import { ERROR_CODES, EXIT } from '../../daemon/errors.ts';
 import { HOOK_EVENTS, settingsSchema } from '../../daemon/settings.ts';
@@ -148,6 +149,17 @@ describe('docs/queues.md', () => {
   it('has every queue', () => {
     const words = rowsOf(sectionOf(read('docs/queues.md'), '# Queues')).map((cells) => cells.slice(0, 2).join(' '));
     for (const queue of QUEUES) expect(words.join(' ')).toContain(queue);
+  });
+});
+
+describe('docs/mcp.md', () => {
+  it('has every tool with its arguments, and no other', () => {
+    const table = sectionOf(read('docs/mcp.md'), '## For any client');
+    const tools = [...toolsFor(null), ...toolsFor({ task: 't', marker: 'm' })];
+    expect(sorted(firstWords(table))).toEqual(sorted(tools.map(({ name }) => name)));
+    for (const { name, input } of tools)
+      for (const key of Object.keys(input.shape))
+        if (!(name === 'enqueue_task' && key in taskKeys)) expect(rowFor(table, name)?.[1]).toContain(`\`${key}\``);
   });
 });
 

@@ -170,6 +170,42 @@ describe('a daemon', () => {
     expect(ws.show('t')).toMatchObject({ outcome: 'needs_input', question: 'Which colour?', attempts: 0 });
   });
 
+  it('that is killed while an agent asks by an event hears it later', async () => {
+    const ws = open(`${SETTINGS}agents: {bot: {command: [./bot.sh]}}\n`);
+    const say = `printf '%s\\n' '${JSON.stringify({ type: 'question', content: 'Which?' })}'`;
+    ws.file(
+      'bot.sh',
+      `#!/bin/sh\ncat > /dev/null\n${say}\nwhile [ ! -e ${ws.path('.towpath/go')} ]; do sleep 0.1; done\n`,
+      0o755,
+    );
+    const first = await ws.start();
+    ws.drop('t', '---\nagent: bot\n---\nDo it.\n');
+    await until(() => existsSync(ws.path('.towpath/runs/t/1/pid')), 'it runs');
+    first.kill('SIGKILL');
+    await new Promise((resolve) => first.once('exit', resolve));
+    ws.file('.towpath/go', '');
+    await ws.start();
+    await ws.reaches('t', 'blocked');
+    expect(ws.show('t')).toMatchObject({ outcome: 'needs_input', question: 'Which?', attempts: 0 });
+  });
+
+  it('tells of a question among many that wait for others', async () => {
+    const ws = open(SETTINGS);
+    ws.drop('q', asking());
+    ws.drain();
+    for (let n = 0; n < 450; n++)
+      ws.file(
+        `queues/blocked/d${n}.md`,
+        '---\ndepends_on: [no]\ntowpath: {queue: blocked, waits_for: dependencies}\n---\nx\n',
+      );
+    ws.drop('last', shellTask('true'));
+    await ws.start();
+    // Its line in the ledger is gone: nothing but the daemon knows where to look.
+    await until(() => ws.where('last') !== 'incoming', 'it works');
+    const { needs_you } = ws.json<{ needs_you: { id: string }[] }>(['status']);
+    expect(needs_you[0]).toMatchObject({ id: 'q', why: 'asks: Which colour?' });
+  });
+
   it('that is stopped while the agent that has asked lingers keeps the question', async () => {
     const ws = open(SETTINGS);
     await ws.start();

@@ -19,7 +19,8 @@ describe('towpath mcp', () => {
     expect(tools.map(({ name }) => name)).toEqual([
       ...['enqueue_task', 'list_tasks', 'get_task', 'why_task', 'answer_task'],
     ]);
-    for (const tool of tools) expect(tool).toMatchObject({ description: expect.stringMatching(/\w{3}/), inputSchema: { type: 'object' } });
+    for (const tool of tools)
+      expect(tool).toMatchObject({ description: expect.stringMatching(/\w{3}/), inputSchema: { type: 'object' } });
   });
 
   it('takes every key of a task', () => {
@@ -35,7 +36,9 @@ describe('towpath mcp', () => {
     const client = await connect(ws);
     const first = await client.call('enqueue_task', { id: 'first', body: block('echo 1 > one.txt') });
     expect(first.value).toEqual({ id: 'first', path: ws.path('queues/incoming/first.md'), parent: null });
-    expect((await client.call('why_task', { id: 'first' })).text).toBe('no daemon runs: "towpath start" takes it up');
+    expect((await client.call('why_task', { id: 'first' })).value['reason']).toBe(
+      'no daemon runs: "towpath start" takes it up',
+    );
     await ws.start();
     await ws.reaches('first', 'done');
     const title = 'Größe: "quoted" & more';
@@ -50,7 +53,7 @@ describe('towpath mcp', () => {
     const tasks = (await client.call('list_tasks', { queue: 'done' })).value['tasks'] as { id: string }[];
     expect(tasks.map((task) => task.id).sort()).toEqual(['first', id].sort());
     expect((await client.call('list_tasks', { limit: 1 })).value['tasks']).toHaveLength(1);
-    expect((await client.call('why_task', { id })).text).toMatch(/^it is done/);
+    expect((await client.call('why_task', { id })).value['reason']).toMatch(/^it is done/);
   });
 
   it('refuses in the words of the command line, and goes on', async () => {
@@ -74,7 +77,10 @@ describe('towpath mcp', () => {
       expect(said.value).toMatchObject({ error: { code: 'task_refused' } });
     }
     for (const name of ['get_task', 'why_task'])
-      expect(await client.call(name, { id: 'nobody' })).toMatchObject({ isError: true, text: expect.stringMatching(/no task "nobody"/) });
+      expect(await client.call(name, { id: 'nobody' })).toMatchObject({
+        isError: true,
+        text: expect.stringMatching(/no task "nobody"/),
+      });
     for (const args of [{ id: 'taken', body: 'b', towpath: {} }, { body: 7 }, {}])
       expect((await client.call('enqueue_task', args)).isError).toBe(true);
     expect((await client.call('nothing')).isError).toBe(true);
@@ -93,7 +99,10 @@ describe('towpath mcp', () => {
     const client = await connect(ws);
     const [task] = (await client.call('list_tasks', { queue: 'blocked' })).value['tasks'] as object[];
     expect(task).toMatchObject({ id: 'q', question: 'Which?' });
-    expect(await client.call('answer_task', { id: 'q', message: ' ' })).toMatchObject({ isError: true, text: expect.stringMatching(/empty/) });
+    expect(await client.call('answer_task', { id: 'q', message: ' ' })).toMatchObject({
+      isError: true,
+      text: expect.stringMatching(/empty/),
+    });
     expect((await client.call('answer_task', { id: 'q', message: 'that' })).value).toMatchObject({ id: 'q' });
     if (!daemon) ws.drain();
     await ws.reaches('q', 'done');

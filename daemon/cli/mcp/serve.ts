@@ -56,8 +56,8 @@ const INSIDE =
 
 async function answerOf(tool: Tool, call: () => Call, args: Record<string, unknown>) {
   try {
-    const { value, text } = await tool.answer(call(), args);
-    return { structuredContent: value, content: [{ type: 'text' as const, text: text ?? JSON.stringify(value) }] };
+    const value = await tool.answer(call(), args);
+    return { structuredContent: value, content: [{ type: 'text' as const, text: JSON.stringify(value) }] };
   } catch (thrown) {
     const code = thrown instanceof TowpathError ? thrown.code : 'failed';
     const message = messageOf(thrown);

@@ -24,8 +24,8 @@ export interface Tool {
   input: z.ZodObject;
   /** It changes nothing. */
   reads: boolean;
-  /** What it answers, as JSON; `text` is for the model when that says it better. */
-  answer(call: Call, args: Record<string, unknown>): Promise<{ value: Record<string, unknown>; text?: string }>;
+  /** What it answers, as JSON: of an answer that has structured content some clients show the model nothing else. */
+  answer(call: Call, args: Record<string, unknown>): Promise<Record<string, unknown>>;
 }
 
 const id = z.string().min(1).describe('the id of a task');
@@ -80,7 +80,7 @@ const enqueueTask: Tool = {
     const made = run
       ? await fileSubtask(opened, run, given, markdown)
       : await submit(opened, { content: taskText(given, markdown), name });
-    return { value: { ...made, parent: run?.task ?? null } };
+    return { ...made, parent: run?.task ?? null };
   },
 };
 
@@ -102,7 +102,7 @@ const listTasks: Tool = {
       const sources = { ...opened, ledger, waiting };
       const found = await gatherList(sources, queue as (typeof QUEUES)[number] | undefined, Number(limit));
       const tasks = found.map(({ path: _, data: __, body: ___, feedback: ____, result: _____, ...task }) => task);
-      return { value: { tasks } };
+      return { tasks };
     } finally {
       ledger.close();
     }
@@ -118,7 +118,7 @@ const getTask: Tool = {
   async answer({ opened }, args) {
     const ledger = openLedger(opened.workspace, { readonly: true });
     try {
-      return { value: showJson(await gatherShow({ ...opened, ledger }, String(args['id']))) };
+      return showJson(await gatherShow({ ...opened, ledger }, String(args['id'])));
     } finally {
       ledger.close();
     }
@@ -134,7 +134,7 @@ const whyTask: Tool = {
     const task = await opened.queue.get(String(args['id']));
     if (!task) throw new TowpathError('task_not_found', `no task "${args['id']}"`, 'see list_tasks');
     const reason = await reasonOf(opened, task);
-    return { value: { id: task.id, queue: task.queue, reason }, text: reason };
+    return { id: task.id, queue: task.queue, reason };
   },
 };
 
@@ -147,7 +147,7 @@ const answerTask: Tool = {
   async answer({ opened }, args) {
     const [task, message] = [String(args['id']), String(args['message'])];
     const moved = await operate(opened, { op: 'answer', id: task, message }, (op) => verbs.answer(op, task, message));
-    return { value: { id: moved.id, queue: moved.queue } };
+    return { id: moved.id, queue: moved.queue };
   },
 };
 
@@ -162,7 +162,7 @@ const askPerson: Tool = {
   async answer({ opened, run }, args) {
     ask(opened, run!, String(args['question']));
     const said = 'A person is asked once you stop. Stop working now: your next turn brings the answer.';
-    return { value: { asked: true }, text: said };
+    return { asked: true, next: said };
   },
 };
 

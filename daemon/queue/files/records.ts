@@ -5,6 +5,7 @@ import type { Workspace } from '../../paths.ts';
 import { movedIn } from '../../task/state.ts';
 import type { State } from '../../task/terms.ts';
 import type { Lock, Task } from '../port.ts';
+import { freePath } from './durable.ts';
 import { statOf } from './read.ts';
 import { ORIGIN_FILE } from './subtasks.ts';
 
@@ -42,7 +43,7 @@ export class Records {
     if (fresh && existsSync(runs)) {
       const aside = join(dirname(runs), '.earlier');
       mkdirSync(aside, { recursive: true });
-      renameSync(runs, join(aside, `${id}-${Date.now()}`));
+      renameSync(runs, freePath(join(aside, `${id}-${Date.now()}`)));
     }
     mkdirSync(runs, { recursive: true, mode: 0o700 });
     // A copy: killed before the claim, this is a fresh start again.
