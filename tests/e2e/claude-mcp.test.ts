@@ -1,7 +1,7 @@
 // The real Claude Code CLI with our own MCP server: a scripted model files a subtask and asks a person.
 import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import type { RunRecord } from '../../daemon/attempt/execute.ts';
+import type { RunRecord } from '../../daemon/attempt/record.ts';
 import { type ModelServer, type Step, startModelServer } from '../fakes/model-server.ts';
 import { CLIS } from '../helpers/clis.ts';
 import { TestWorkspace, tempDir } from '../helpers/workspace.ts';
@@ -45,7 +45,8 @@ test('the model files a subtask, which is run; one too many is refused and told'
   await start();
   await ws.reaches('t', 'done', 60_000);
   await ws.reaches('sub', 'done', 30_000);
-  expect(sent(1)).toContain('queues/incoming/sub.md');
+  // The text of the answer, quoted twice over.
+  expect(sent(1)).toMatch(/parent[\\":]+t\\/);
   expect(sent(2)).toContain('subtasks.number is 1');
   expect(ws.where('more')).toBe(null);
   expect(ws.json(['show', 'sub'])).toMatchObject({ parent: 't', outcome: 'ok' });

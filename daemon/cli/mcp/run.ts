@@ -1,8 +1,8 @@
 // The run that an MCP server is bound to: what its agent may do there, file subtasks and ask, and no more.
 import { AgentRegistry } from '../../agents/registry.ts';
-import { type RunRecord, readRun } from '../../attempt/record.ts';
-import { agentNameOf } from '../../attempt/plan.ts';
 import { keepQuestion, QUESTION_BYTES } from '../../attempt/question.ts';
+import { type RunRecord, readRun } from '../../attempt/record.ts';
+import { agentNameOf } from '../../attempt/who.ts';
 import { TowpathError } from '../../errors.ts';
 import { filedBy, keepOrigin, originOf } from '../../queue/files/subtasks.ts';
 import { taskText } from '../../queue/polled.ts';
@@ -103,10 +103,14 @@ async function refuseMore({ workspace, loaded: { settings } }: Opened, own: stri
   const role = readRole(workspace, spec.role ?? DEFAULT_ROLE);
   await agents.findAuto();
   const named = agentNameOf({ id: '', created_at: '', spec, state: {} }, role, settings);
-  const name = named === 'auto' ? (agents.auto.name ?? 'auto') : named;
-  const may = agents.names().includes(name) ? RANK[agents.get(name).settings.permissions] : RANK.full;
-  if (may > RANK[permissions] || name === 'shell')
-    throw new TowpathError('task_refused', `agent: "${name}" may do more than you: ${held}`, `name agent: ${own}`);
+  const may = (name: string) =>
+    name !== 'shell' && agents.names().includes(name) ? RANK[agents.get(name).settings.permissions] : RANK.full;
+  const first = named === 'auto' ? (agents.auto.name ?? 'auto') : named;
+  const more = [first, ...(role.fallback && !spec.agent ? [role.fallback] : [])].find(
+    (name) => may(name) > RANK[permissions],
+  );
+  if (more)
+    throw new TowpathError('task_refused', `agent: "${more}" may do more than you: ${held}`, `name agent: ${own}`);
 }
 
 const ID_CHARS = 48;

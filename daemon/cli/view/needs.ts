@@ -27,7 +27,7 @@ export function needOf(task: Task): Need | null {
     queue: task.queue,
     why: truncate(clean(found.why), 500),
     next: found.next,
-    since: state.asked_at ?? state.finished_at ?? state.claimed_at ?? null,
+    since: (asks(task) ? state.asked_at : undefined) ?? state.finished_at ?? state.claimed_at ?? null,
   };
 }
 
