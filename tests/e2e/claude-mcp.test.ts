@@ -87,4 +87,4 @@ test('a map that cannot be understood is refused at the door, with no value of i
   );
   expect(ws.show('odd').reason).toMatch(/^mcp: 7 is not allowed: a map/);
   expect(ws.show('name').reason).toMatch(/^mcp: "a b" is not allowed: a name/);
-});
+}, 120_000);
