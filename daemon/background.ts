@@ -1,4 +1,4 @@
-// What the daemon does beside the queue: health checks, the day's budget, polling for tasks, notices, heartbeats, old history.
+// What the daemon does beside the queue: health checks, the sums of the day, polling for tasks, notices, heartbeats, old history.
 import { writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Context } from './attempt/context.ts';
@@ -12,6 +12,7 @@ import { submitPolled } from './queue/polled.ts';
 import { toJson } from './queue/port.ts';
 import type { Scheduler } from './scheduler.ts';
 import { outside } from './secrets.ts';
+import type { Purse } from './waiting/purse.ts';
 
 const BUDGET_MS = 5000;
 const POLL_MS = 60_000;
@@ -32,7 +33,12 @@ export interface Background {
 }
 
 /** Starts it all; the first health check is over when it resolves. */
-export async function startBackground(ctx: Context, scheduler: Scheduler, ledger: Ledger): Promise<Background> {
+export async function startBackground(
+  ctx: Context,
+  scheduler: Scheduler,
+  ledger: Ledger,
+  purse: Purse,
+): Promise<Background> {
   const { holds } = scheduler;
   const hooks = (event: 'health_check' | 'poll' | 'notify', payload: Record<string, unknown>) =>
     runHooks({
@@ -57,15 +63,9 @@ export async function startBackground(ctx: Context, scheduler: Scheduler, ledger
           },
     );
   };
+  /** Also when the day changes. */
   const budget = () => {
-    const spent = ledger.spent({ since: new Date(new Date().setHours(0, 0, 0, 0)).toISOString() });
-    const { day_usd } = ctx.settings.budget;
-    holds.set(
-      'budget',
-      spent >= day_usd
-        ? `$${spent.toFixed(2)} were spent today (budget.day_usd is $${day_usd.toFixed(2)}): nothing starts before midnight`
-        : null,
-    );
+    if (purse.refresh()) scheduler.nudge();
   };
   let closed = false;
   const retain = async () => {
@@ -124,7 +124,6 @@ export async function startBackground(ctx: Context, scheduler: Scheduler, ledger
     return scheduler.heartbeat();
   };
   await guarded('the health check', health)();
-  await guarded('adding up what was spent', budget)();
   await guarded('asking the model servers', endpoints)();
   void guarded('polling for tasks', poll)();
   const timers = [

@@ -5,8 +5,7 @@ import type { Context } from './attempt/context.ts';
 import { writeJson } from './attempt/work.ts';
 import { now } from './clock.ts';
 import { type DaemonInfo, daemonInfoPath } from './hold.ts';
-import type { Holds } from './holds.ts';
-import type { Wait } from './waiting/terms.ts';
+import type { Scheduler } from './scheduler.ts';
 
 /** Changes within this long are written once, ms. */
 const GATHER_MS = 300;
@@ -15,8 +14,7 @@ const NAMED = 100;
 
 export class Board {
   readonly #ctx: Context;
-  readonly #holds: Holds;
-  readonly #waits: (count: number) => ReadonlyMap<string, Wait>;
+  readonly #scheduler: Pick<Scheduler, 'holds' | 'waits' | 'reserved'>;
   readonly #counts: () => DaemonInfo['counts'];
   readonly #load: (endpoint: string) => number;
   readonly #questions: (count: number) => string[];
@@ -27,16 +25,14 @@ export class Board {
 
   constructor(
     ctx: Context,
-    holds: Holds,
-    waits: (count: number) => ReadonlyMap<string, Wait>,
+    scheduler: Pick<Scheduler, 'holds' | 'waits' | 'reserved'>,
     counts: () => DaemonInfo['counts'],
     load: (endpoint: string) => number,
     questions: (count: number) => string[],
     version: string,
   ) {
     this.#ctx = ctx;
-    this.#holds = holds;
-    this.#waits = waits;
+    this.#scheduler = scheduler;
     this.#counts = counts;
     this.#load = load;
     this.#questions = questions;
@@ -52,17 +48,19 @@ export class Board {
 
   info(): DaemonInfo {
     const { workspace, self } = this.#ctx;
+    const { holds, reserved } = this.#scheduler;
     return {
       ...self,
       started_at: this.#started,
       socket: socketPath(workspace),
       version: this.#version,
-      paused: this.#holds.reason,
-      faults: this.#holds.faults,
+      paused: holds.reason,
+      faults: holds.faults,
       endpoints: this.#endpoints(),
       counts: this.#counts(),
       questions: this.#questions(NAMED),
-      waiting: Object.fromEntries([...this.#waits(NAMED)].map(([id, { reason }]) => [id, reason])),
+      waiting: Object.fromEntries([...this.#scheduler.waits(NAMED)].map(([id, { reason }]) => [id, reason])),
+      reserved,
     };
   }
 
@@ -84,7 +82,7 @@ export class Board {
       this.#last = text;
     } catch (thrown) {
       // Whoever asks for the status asks the socket first: the file is told anew when the fault is over.
-      this.#holds.blame(thrown);
+      this.#scheduler.holds.blame(thrown);
     }
   }
 

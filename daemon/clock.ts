@@ -36,3 +36,6 @@ export function formatDuration(ms: number): string {
 
 /** Milliseconds since the epoch of an ISO date; NaN when it is none. */
 export const epochMs = (iso: string): number => Date.parse(iso);
+
+/** Local midnight before a time in ms, as ISO text: where its day begins. */
+export const startOfDay = (ms: number): string => new Date(new Date(ms).setHours(0, 0, 0, 0)).toISOString();

@@ -37,6 +37,7 @@ import { worktreesDir } from './settings.ts';
 import { supervise } from './supervise.ts';
 import { Blocked } from './waiting/blocked.ts';
 import { sweepHandMoves } from './waiting/hand.ts';
+import { Purse } from './waiting/purse.ts';
 
 export interface DaemonOptions {
   workspace: Workspace;
@@ -109,6 +110,7 @@ export async function runDaemon(options: DaemonOptions, stop: Orders): Promise<b
     ask: options.ask,
   };
   blocked = new Blocked(ctx);
+  const purse = new Purse(ledger, ctx);
   const scheduler = new Scheduler(
     ctx,
     {
@@ -117,21 +119,19 @@ export async function runDaemon(options: DaemonOptions, stop: Orders): Promise<b
       ...(options.role ? { role: options.role } : {}),
     },
     blocked,
+    purse,
   );
+  events.on((event) => {
+    if (event.event !== 'attempt_finished') return;
+    purse.finished(event);
+    scheduler.nudge();
+  });
   const counter = new Counter(workspace);
   events.on((event) => event.event === 'transition' && counter.moved(event.from, event.to));
   const counts = () => ({ ...counter.large, ...(queue.intake.size < LARGE ? {} : { incoming: queue.intake.size }) });
   const load = (name: string) => [...scheduler.jobs.values()].filter(({ endpoint }) => endpoint === name).length;
   const { questions } = blocked;
-  const board = new Board(
-    ctx,
-    scheduler.holds,
-    (count) => scheduler.waits(count),
-    counts,
-    load,
-    (count) => questions.first(count),
-    VERSION,
-  );
+  const board = new Board(ctx, scheduler, counts, load, (count) => questions.first(count), VERSION);
   const supervision = supervise(ctx, scheduler);
   const { halt, over } = halting(scheduler, supervision.stopping);
   let lost: (why: TowpathError) => void = () => {};
@@ -148,7 +148,7 @@ export async function runDaemon(options: DaemonOptions, stop: Orders): Promise<b
   const look = new Look(ctx, scheduler, blocked, () => void counter.refresh().catch(() => {}));
   await look.watch();
   const lastAlive = statSync(workspace.alive, { throwIfNoEntry: false })?.mtimeMs ?? 0;
-  const background = await startBackground(ctx, scheduler, ledger);
+  const background = await startBackground(ctx, scheduler, ledger, purse);
   const unwatchMachine = watchMachine(ctx, {
     holds: scheduler.holds,
     hold,

@@ -38,6 +38,8 @@ export const daemonInfoSchema = z.object({
   questions: z.array(z.string()).default([]),
   /** How many tasks lie in queues that are too large to be counted at every question. */
   counts: z.record(z.string(), z.number()).default({}),
+  /** What each running run reserves of the budgets of the day. */
+  reserved: z.array(z.object({ agent: z.string(), usd: z.number(), tokens: z.number() })).default([]),
 });
 export type DaemonInfo = z.output<typeof daemonInfoSchema>;
 

@@ -1,6 +1,7 @@
 // The loop: reap, release, gate, claim, start. Nothing but calls; what decides is in the rooms.
 
 import { attempt } from './attempt/attempt.ts';
+import type { Amount } from './attempt/budget.ts';
 import type { Context } from './attempt/context.ts';
 import { repoOf } from './attempt/plan.ts';
 import { readRun } from './attempt/record.ts';
@@ -15,8 +16,10 @@ import { Alarm } from './waiting/alarm.ts';
 import { type Place, routed, waitOf, whoOf } from './waiting/assign.ts';
 import type { Blocked } from './waiting/blocked.ts';
 import { Broken } from './waiting/broken.ts';
+import type { Held } from './waiting/budget.ts';
 import type { Job } from './waiting/job.ts';
 import { allWait, whyFirst } from './waiting/left.ts';
+import type { Purse } from './waiting/purse.ts';
 import type { Wait } from './waiting/terms.ts';
 
 export interface SchedulerOptions {
@@ -32,6 +35,7 @@ export class Scheduler {
   readonly #ctx: Context;
   readonly #options: SchedulerOptions;
   readonly #blocked: Blocked;
+  readonly #purse: Purse;
   readonly holds: Holds;
   stopping = false;
   /** The first look at incoming is over, or has taken long enough: what is known may be chosen from. */
@@ -55,13 +59,14 @@ export class Scheduler {
   #soonest = Number.POSITIVE_INFINITY;
   #onIdle: () => void = () => {};
 
-  constructor(ctx: Context, options: SchedulerOptions, blocked: Blocked) {
+  constructor(ctx: Context, options: SchedulerOptions, blocked: Blocked, purse: Purse) {
     this.holds = new Holds(ctx.workspace, ctx.events);
     this.holds.onChange = () => this.nudge();
     this.#ctx = ctx;
     this.#options = options;
     ctx.agents.onAuto = () => this.nudge();
     this.#blocked = blocked;
+    this.#purse = purse;
   }
 
   /** Called after each round that left nothing to do. */
@@ -147,7 +152,8 @@ export class Scheduler {
   take(claim: Claim): void {
     // A copy: settings that are reloaded meanwhile are for the next claims.
     const who = this.#whoTakes(claim);
-    const ctx = { ...this.#ctx, who };
+    const onSpent = (amount: Amount) => this.#purse.live(claim.task.id, amount) && this.nudge();
+    const ctx: Context = { ...this.#ctx, who, onSpent };
     this.#start(claim.task, claim, who, async (signal) => {
       const settled = await attempt(ctx, claim, signal);
       const job = this.jobs.get(claim.task.id);
@@ -168,7 +174,8 @@ export class Scheduler {
       .then((ended) => {
         if (!ended || ended.queue === 'failed' || ended.queue === 'blocked') this.clean = false;
         const job = this.jobs.get(task.id);
-        if (!ended && !abort.signal.aborted && job) this.#broken.add(job);
+        if (ended || abort.signal.aborted) this.#purse.letGo(task.id);
+        else if (job) this.#broken.add(job);
         this.jobs.delete(task.id);
         this.#blocked.changed('provisional', `${task.id}.md`);
         if (ended?.queue === 'blocked') this.#blocked.changed('blocked', `${task.id}.md`);
@@ -176,17 +183,10 @@ export class Scheduler {
       });
     const repo = repoOf(task, this.#ctx.settings, this.#ctx.workspace);
     this.#broken.taken(task.id);
-    this.jobs.set(task.id, {
-      id: task.id,
-      agent,
-      role,
-      repo,
-      minor: task.spec.complexity === 'minor',
-      endpoint: who?.endpoints[0]?.name ?? null,
-      abort,
-      claim,
-      done,
-    });
+    const minor = task.spec.complexity === 'minor';
+    const endpoint = who?.endpoints[0]?.name ?? null;
+    if (claim) this.#purse.hold(task.id, agent, role, claim.lock.agent !== null);
+    this.jobs.set(task.id, { id: task.id, agent, role, repo, minor, endpoint, abort, claim, done });
   }
 
   /** A claim or a gate that broke off is still there to be entered again. */
@@ -224,7 +224,8 @@ export class Scheduler {
   };
 
   get #place(): Place {
-    return { ...this.#ctx, jobs: this.#inUse, hold: this.holds.reason, provisional: this.#blocked.provisional };
+    const budget: Place['budget'] = (agent, role) => this.#purse.wait(agent, role, this.reserved);
+    return { ...this.#ctx, jobs: this.#inUse, hold: this.holds.reason, budget, provisional: this.#blocked.provisional };
   }
 
   /** Who does it, and where it is sent; a run that was begun already goes on as it was. */
@@ -244,6 +245,11 @@ export class Scheduler {
   /** Who has a slot, and a tree: also work that broke off, whose agent may live and whose files may lie there. */
   get #inUse(): Job[] {
     return [...this.jobs.values(), ...this.#broken.jobs];
+  }
+
+  /** What those at work keep of the budgets. */
+  get reserved(): Held[] {
+    return this.#purse.held(this.#inUse);
   }
 
   /** Why the first so many waiting tasks wait, by id; nobody while all slots are taken. */

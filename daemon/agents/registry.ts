@@ -54,6 +54,11 @@ export class AgentRegistry {
     return name === 'auto' || this.names().includes(name);
   }
 
+  /** It uses no model, and costs nothing. */
+  free(name: string): boolean {
+    return BUILT_IN.find((agent) => agent.name === name)?.getCapabilities().free ?? false;
+  }
+
   /** An agent by name. Throws `agent` when there is none, or when its settings are wrong. */
   get(name: string): Chosen {
     if (!this.names().includes(name))

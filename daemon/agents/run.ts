@@ -14,7 +14,7 @@ import { guardedValues } from '../secrets.ts';
 import { findProgram } from './command.ts';
 import { type Health, runTarget } from './kept.ts';
 import { Output, type OutputLimits } from './output.ts';
-import type { Agent, AgentEvent, AgentRequest, AgentSettings, RunEnd, Verdict } from './port.ts';
+import type { Agent, AgentEvent, AgentRequest, AgentSettings, RunEnd, Usage, Verdict } from './port.ts';
 import { Watchdog } from './watchdog.ts';
 
 /** How often a running agent's output is read, ms. */
@@ -43,6 +43,8 @@ export interface RunOptions {
   attach?: AgentProcess;
   onStart?: (process: AgentProcess) => void;
   onEvent?: (event: AgentEvent) => void;
+  /** Is told what it has used so far at each look; why it may use no more, or null. */
+  over?: (spent: Usage) => string | null;
   /** Something that a person should know while it runs. */
   onWarning?: (message: string) => void;
   /** Its reason is `cancelled` or anything else the caller understands. */
@@ -53,7 +55,7 @@ export interface RunReport {
   verdict: Verdict;
   end: RunEnd;
   /** Whether we ended it, and why. */
-  ended: 'timeout' | 'stuck' | 'output' | 'aborted' | null;
+  ended: 'timeout' | 'stuck' | 'output' | 'budget' | 'aborted' | null;
   /** What there is to say of that. */
   why: string;
   /** The process is gone and nobody kept its exit code: the machine stopped, or shim and agent were killed. */
@@ -133,6 +135,7 @@ export async function runAgent(options: RunOptions): Promise<RunReport> {
   const tick = async () => {
     const read = await output.poll();
     if (ended) return stop(ended);
+    const dear = options.over?.(reader.spent) ?? null;
     // It only waits for a limit to pass: its reader says what that comes to, however it goes.
     if (reader.hopeless) return stop(null);
     if (reader.finished) {
@@ -143,6 +146,7 @@ export async function runAgent(options: RunOptions): Promise<RunReport> {
       }
       return;
     }
+    if (dear !== null) return stop('budget', dear);
     const over = output.over;
     const verdict = over ? 'output' : watchdog.check(read > 0, reader.openTools, lastEvent);
     if (verdict) stop(verdict, over ?? '');

@@ -31,6 +31,7 @@ const event = z.discriminatedUnion('type', [
     is_error: z.boolean().optional(),
   }),
   z.object({ type: z.literal('question'), content: text }),
+  z.object({ type: z.literal('usage'), usage }),
   z.object({ type: z.literal('error'), content: text, outcome: z.enum(OUTCOMES).optional(), ...when }),
   z.object({
     type: z.literal('result'),
@@ -85,6 +86,8 @@ interface State {
   result: Extract<z.output<typeof event>, { type: 'result' }> | null;
   question: string | null;
   text: string;
+  /** What it said that it has used so far. */
+  usage: z.output<typeof usage> | null;
 }
 
 export class StreamReader implements Reader {
@@ -95,7 +98,7 @@ export class StreamReader implements Reader {
     this.#untold = untold;
   }
 
-  #s: State = { open: new Set(), calls: 0, error: null, result: null, question: null, text: '' };
+  #s: State = { open: new Set(), calls: 0, error: null, result: null, question: null, text: '', usage: null };
 
   get state(): unknown {
     return { ...this.#s, open: [...this.#s.open] };
@@ -106,7 +109,7 @@ export class StreamReader implements Reader {
   }
 
   get spent(): Usage {
-    return usageOf(this.#s.result?.usage, this.#untold);
+    return usageOf(this.#s.result?.usage ?? this.#s.usage, this.#untold);
   }
   get openTools(): number {
     return this.#s.open.size;
@@ -143,6 +146,9 @@ export class StreamReader implements Reader {
       case 'question':
         this.#s.question = it.content;
         return [it];
+      case 'usage':
+        this.#s.usage = it.usage;
+        return [];
       case 'error': {
         this.#s.error = it;
         const at = retryAt(it.retry_after, it.resets_at);
@@ -173,7 +179,7 @@ export class StreamReader implements Reader {
       output: result?.output || result?.content || this.#s.text.slice(-TEXT_KEPT).trim(),
       session: result?.session ?? null,
       model: null,
-      usage: usageOf(result?.usage, this.#untold),
+      usage: this.spent,
       artifacts: result?.artifacts ?? [],
       outputs: result?.outputs ?? {},
       question: null,
@@ -218,7 +224,7 @@ function parseJson(line: string): unknown {
   }
 }
 
-function usageOf(told: z.output<typeof usage> | undefined, untold: number | null): Usage {
+function usageOf(told: z.output<typeof usage> | null, untold: number | null): Usage {
   if (!told) return { ...NO_USAGE, cost_usd: untold };
   return {
     input: told.input_tokens ?? 0,

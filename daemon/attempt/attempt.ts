@@ -8,6 +8,7 @@ import { endTree } from '../process/end.ts';
 import type { Claim, Task } from '../queue/port.ts';
 import type { StateChange } from '../task/terms.ts';
 import { GitProblem } from '../worktree/git.ts';
+import { usedUp } from './budget.ts';
 import { cleanUp } from './clean.ts';
 import type { Context } from './context.ts';
 import { addUsage, decide, type Ending, failure, policyOf } from './ending.ts';
@@ -61,20 +62,15 @@ async function tryTask(ctx: Context, { task, lock }: Claim, signal: AbortSignal)
   const abort = () => (signal.aborted ? String(signal.reason) : null);
   const plan = makePlan(task, ctx, readRun(ctx.workspace.run(task.id, lock.attempt))?.agent);
   const none = { plan, run: null, measured: null };
-  const spent = task.state.cost_usd ?? 0;
-  if (spent >= plan.budget_usd)
-    return {
-      ...none,
-      ending: failure(
-        'budget',
-        `$${spent.toFixed(2)} of $${plan.budget_usd.toFixed(2)} spent: raise budget_usd, then "towpath retry ${task.id}"`,
-      ),
-    };
   // The operator decided about a hook that failed after the work: the work is not done again.
   const resolved = task.state.resolved?.event;
   if ((resolved === 'post_task' || resolved === 'gate') && task.state.runs) lock.attempt = task.state.runs;
   let run = readEnd(ctx, lock) ?? (await reattach(ctx, lock, plan, signal));
   if (!run) {
+    const spent = usedUp(plan.caps, task.id);
+    if (spent) return { ...none, ending: failure('budget', spent) };
+    // Nothing of it runs, if anything did: there is nothing to be read.
+    ctx.onSpent?.({ usd: 0, tokens: 0 });
     const prepared = await prepare(ctx, task, lock, plan, randomUUID(), signal);
     if (abort()) return { ...none, ending: abortedBy(abort(), task.id) };
     if ('ending' in prepared) return { ...none, ending: prepared.ending };

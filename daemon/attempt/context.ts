@@ -7,6 +7,7 @@ import type { Workspace } from '../paths.ts';
 import type { Identity } from '../process/identity.ts';
 import type { FileQueue } from '../queue/files/engine.ts';
 import type { Settings } from '../settings.ts';
+import type { Amount } from './budget.ts';
 import type { Who } from './who.ts';
 
 /** Asks the person at the terminal about a failed hook; null when nobody sits there. The answer is null when the daemon stops first. */
@@ -28,4 +29,6 @@ export interface Context {
   endpoints: Endpoints;
   /** Who was chosen for this attempt. */
   who?: Who;
+  /** Is told what the run of this context has used so far, as it goes on. */
+  onSpent?: (amount: Amount) => void;
 }

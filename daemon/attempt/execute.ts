@@ -16,6 +16,7 @@ import type { AgentProcess, Claim, Lock } from '../queue/port.ts';
 import { redactAll } from '../secrets.ts';
 import { hearAnswer, payerOf } from './closing.ts';
 import type { Context } from './context.ts';
+import { Meter } from './meter.ts';
 import { markerOf } from './own-server.ts';
 import type { Plan } from './plan.ts';
 import { hasQuestionFile } from './question.ts';
@@ -87,7 +88,7 @@ export async function reattach(ctx: Context, lock: Lock, plan: Plan, signal: Abo
   const request = { ...record.request, run_dir, prompt: '', body: '' };
   if (wentDown(ctx, lock.task, lock.attempt)) {
     const began = ['pid', 'exit', 'stdout'].some((name) => existsSync(join(run_dir, name)));
-    return began ? store(request, lostRun(plan, record, readVerdict(run_dir))) : null;
+    return began ? store(request, await lostRun(ctx, plan, record, request)) : null;
   }
   // The shim may have been started a moment before the daemon died: it is about to write down whom it starts.
   for (let n = 0; !lock.agent && n < SHIM_LOOKS && !readPid(run_dir) && !readExit(run_dir); n++) {
@@ -98,7 +99,7 @@ export async function reattach(ctx: Context, lock: Lock, plan: Plan, signal: Abo
   if (!process && !readExit(run_dir)) await endTree({ marker: record.marker, workspace: ctx.workspace.root });
   if (!process && !readExit(run_dir)) {
     const started = existsSync(join(run_dir, 'stdout'));
-    return started ? store(request, lostRun(plan, record)) : null;
+    return started ? store(request, await lostRun(ctx, plan, record, request)) : null;
   }
   const alive = process !== null && stillRuns(process);
   ctx.events.emit('warning', {
@@ -142,6 +143,7 @@ async function watch(
       .renew(lock)
       .catch((thrown: unknown) => ctx.events.emit('warning', { task: lock.task, message: String(thrown) }));
   };
+  const meter = new Meter(ctx, lock.task, plan);
   const report = await runAgent({
     agent,
     settings,
@@ -158,7 +160,9 @@ async function watch(
     },
     ...(how.attach ? { attach: how.attach } : {}),
     onStart: keep,
+    over: (spent) => meter.over(spent),
     onEvent: (event) => {
+      meter.heard(event);
       if (event.type === 'session' && lock.agent && lock.agent.session !== event.session)
         keep({ ...lock.agent, session: event.session });
       hearAnswer(ctx, payer, event);
@@ -172,7 +176,9 @@ async function watch(
   const { chooses_session, tells_session } = agent.getCapabilities();
   const told =
     rest.verdict.session ?? (chooses_session || tells_session ? null : (lock.agent?.session ?? record.session));
-  return store(request, { ...rest, resumed: request.session !== null, verdict: { ...rest.verdict, session: told } });
+  const usage = meter.priced(rest.verdict.usage, rest.verdict.model ?? undefined);
+  const verdict = { ...rest.verdict, session: told, usage };
+  return store(request, { ...rest, resumed: request.session !== null, verdict });
 }
 
 /** How long a run takes already. A record of another boot, or without a clock, tells nothing that could be relied on. */
@@ -185,11 +191,13 @@ function store(request: { run_dir: string }, verdict: RunVerdict): RunVerdict {
   return clean;
 }
 
-function lostRun(plan: Plan, record: RunRecord, told: RunVerdict | null = null): RunVerdict {
+async function lostRun(ctx: Context, plan: Plan, record: RunRecord, request: AgentRequest): Promise<RunVerdict> {
   const verdict = plan.chosen.agent.reader().conclude({ code: null, signal: null, stdout: '', stderr: '' });
+  const told = readVerdict(request.run_dir)?.verdict.usage;
+  const usage = told ?? (await new Meter(ctx, request.task_id, plan).lost(request.run_dir));
   return {
     // What it cost is spent, whatever came of it.
-    verdict: { ...verdict, session: record.session, ...(told ? { usage: told.verdict.usage } : {}) },
+    verdict: { ...verdict, session: record.session, usage },
     ended: null,
     lost: true,
     resumed: record.session !== null,

@@ -3,6 +3,7 @@ import type { Lock, Task } from '../queue/port.ts';
 import type { Outcome } from '../task/terms.ts';
 import { changes, commitAll } from '../worktree/commit.ts';
 import { captureTree, restoreTree } from '../worktree/tree.ts';
+import { advice } from './budget.ts';
 import { closeLimits } from './closing.ts';
 import type { Context } from './context.ts';
 import { type Ending, failure } from './ending.ts';
@@ -35,7 +36,7 @@ export async function finish(
   const asked = takeQuestion(dir, work, readRun(dir)?.had_question === false);
   const measured = await measure(ctx, task, lock, plan, work);
   await keepWork(ctx, { id: task.id, attempt: lock.attempt, commit: measured.commit });
-  const ran = outcomeOf(run, plan, measured, work, abortedBy(abort, task.id).reason);
+  const ran = outcomeOf(task.id, run, plan, measured, work, abortedBy(abort, task.id).reason);
   // A limit holds the agent also where the answer is waited for first.
   const closed = closeLimits(ctx, plan, dir, run.verdict, ran);
   const waits = asked !== null && abort !== 'cancel';
@@ -86,6 +87,7 @@ export async function finish(
 }
 
 function outcomeOf(
+  task: string,
   run: RunVerdict,
   plan: Plan,
   measured: Measured,
@@ -101,12 +103,15 @@ function outcomeOf(
       outcome: 'stuck',
       reason: `no sign of life: last output ${run.health.last_output ?? 'never'}, last activity ${run.health.last_sign}`,
     };
+  if (ended === 'budget') return { outcome: 'budget', reason: run.why ?? 'it used more than its budget' };
   if (ended === 'output') return { outcome: 'failed', reason: run.why ?? 'it printed far more than limits.run_output' };
   if (lost && verdict.outcome !== 'ok')
     return {
       outcome: 'crashed',
       reason: 'the agent went down with the machine, or was killed together with its keeper',
     };
+  if (verdict.outcome === 'budget')
+    return { outcome: 'budget', reason: `${verdict.reason}; ${advice(plan.caps, task)}` };
   if (verdict.outcome !== 'ok') return verdict;
   if (plan.expect === 'changes' && work?.kind !== 'folder' && !measured.changed)
     return { outcome: 'no_changes', reason: 'the agent says that it is done, and the branch holds no change' };

@@ -10,6 +10,7 @@ import { DEFAULT_ROLE, type Role, readRole, rolePath } from '../roles/role.ts';
 import { type Endpoint, type Settings, worktreesDir } from '../settings.ts';
 import type { Check, Review } from '../task/terms.ts';
 import { branchOf } from '../worktree/refs.ts';
+import { type Cap, capsOf } from './budget.ts';
 import type { Context } from './context.ts';
 import { chosen, whoDoes } from './who.ts';
 
@@ -32,7 +33,8 @@ export interface Plan {
   expect: 'changes' | 'any';
   timeout_ms: number;
   max_attempts: number;
-  budget_usd: number;
+  /** What its next run may use; none for an agent that is free. */
+  caps: Cap[];
 }
 
 /** The repository of a task, absolute. */
@@ -76,9 +78,10 @@ export function makePlan(
   if (who.agent === 'auto')
     throw new TowpathError('agent', agents.auto.why, 'install one, or name an agent in the task');
   const minor = spec.complexity === 'minor';
+  const found = agents.get(who.agent);
   return {
     role,
-    chosen: agents.get(who.agent),
+    chosen: found,
     model: who.model,
     endpoints: who.endpoints,
     repo: repoOf(task, settings, workspace),
@@ -92,6 +95,6 @@ export function makePlan(
     expect: spec.expect ?? (minor ? 'any' : 'changes'),
     timeout_ms: spec.timeout ?? settings.timeouts.agent,
     max_attempts: spec.max_attempts ?? settings.retry.max_attempts,
-    budget_usd: spec.budget_usd ?? settings.budget.task_usd,
+    caps: found.agent.getCapabilities().free ? [] : capsOf(task, settings),
   };
 }

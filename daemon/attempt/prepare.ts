@@ -12,6 +12,7 @@ import { branchOf } from '../worktree/refs.ts';
 import { branchExists, inspect } from '../worktree/repo.ts';
 import { applyTree, openTree } from '../worktree/tree.ts';
 import { prepareWorktree } from '../worktree/worktree.ts';
+import { usdLeft } from './budget.ts';
 import type { Context } from './context.ts';
 import { type Ending, failure } from './ending.ts';
 import { taskHooks } from './hook.ts';
@@ -84,7 +85,7 @@ export async function prepare(
     endpoints: plan.endpoints,
     skills: task.spec.skills ?? plan.role.skills ?? [],
     max_turns: task.spec.max_turns ?? plan.role.max_turns ?? null,
-    budget_usd: Math.max(0.01, plan.budget_usd - (task.state.cost_usd ?? 0)),
+    budget_usd: usdLeft(plan.caps),
     body: task.body,
     run_dir: ctx.workspace.run(task.id, lock.attempt),
   };

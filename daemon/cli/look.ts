@@ -1,6 +1,7 @@
 // The commands that look and change nothing: each gathers what it shows and hands it to its view.
 
 import { AgentRegistry } from '../agents/registry.ts';
+import { liveInfo } from '../api/info.ts';
 import { parseDuration } from '../clock.ts';
 import { type LoadedSettings, loadSettings } from '../config.ts';
 import { EXIT, TowpathError } from '../errors.ts';
@@ -13,7 +14,9 @@ import type { Queue } from '../task/terms.ts';
 import type { Common } from './common.ts';
 import { askDaemon, open } from './open.ts';
 import { readerFor } from './readers.ts';
+import { budgetsToday } from './view/budgets.ts';
 import { doctorFailed, gatherDoctor, renderDoctor } from './view/doctor.ts';
+import type { AgentProbe } from './view/doctor-agents.ts';
 import { showEvents } from './view/events.ts';
 import { cutShort, emptyList, gatherList, renderList } from './view/list.ts';
 import { showLogs } from './view/logs.ts';
@@ -69,7 +72,10 @@ export async function list([only]: [Queue | undefined], options: Common & { limi
 }
 
 export async function stats(_: [], options: Common & { since?: string }): Promise<void> {
-  const found = gatherStats(reading(options).ledger, options.since === undefined ? undefined : sinceIso(options.since));
+  const since = options.since === undefined ? undefined : sinceIso(options.since);
+  const { workspace, ledger, loaded } = reading(options);
+  const reserved = (await liveInfo(workspace))?.reserved ?? [];
+  const found = gatherStats(ledger, budgetsToday(workspace, ledger, loaded.settings, reserved), since);
   if (options.json) print(found);
   else console.log(renderStats(found, screen(options)()));
 }
@@ -115,6 +121,17 @@ export async function watch(_: [], options: Common): Promise<void> {
   await watchBoard({ gather: () => gatherBoard(sources), json: options.json ?? false, signal: untilInterrupted() });
 }
 
+/** Nothing of an agent whose settings are wrong: that is told as it is. */
+function costsOf(agents: AgentRegistry, name: string): Pick<AgentProbe, 'costs'> {
+  try {
+    const { agent, settings } = agents.get(name);
+    const models = [...new Set(Object.values({ ...agent.models, ...settings.models }))];
+    return { costs: { told: agent.getCapabilities().tells_cost, models } };
+  } catch {
+    return {};
+  }
+}
+
 /** Works with broken settings too: they are a finding. */
 export async function doctor(_: [], options: Common): Promise<number> {
   const workspace = findWorkspace(options.workspace);
@@ -128,7 +145,7 @@ export async function doctor(_: [], options: Common): Promise<number> {
   const settings = loaded instanceof TowpathError ? settingsSchema.parse({}) : loaded.settings;
   useSecrets(settings, workspace.root);
   const agents = new AgentRegistry(settings, workspace);
-  const probes = agents.names().map((name) => ({ name, probe: () => agents.probe(name) }));
+  const probes = agents.names().map((name) => ({ name, probe: () => agents.probe(name), ...costsOf(agents, name) }));
   const findings = await gatherDoctor({ workspace, loaded, queue: new FileQueue(workspace, settings), agents: probes });
   if (options.json) print(findings);
   else console.log(renderDoctor(findings, screen(options)()));

@@ -7,6 +7,7 @@ import { readRun } from '../attempt/record.ts';
 import { formatDuration } from '../clock.ts';
 import { TowpathError } from '../errors.ts';
 import { pausedBy } from '../holds.ts';
+import { openLedger } from '../ledger/ledger.ts';
 import { Limits } from '../limits.ts';
 import { readiness } from '../queue/dependencies.ts';
 import { readLock } from '../queue/files/lock.ts';
@@ -14,6 +15,7 @@ import { taskNames } from '../queue/files/read.ts';
 import type { Task } from '../queue/port.ts';
 import { QUEUES } from '../task/terms.ts';
 import { waitOf } from '../waiting/assign.ts';
+import { Purse } from '../waiting/purse.ts';
 import type { Common } from './common.ts';
 import { type Opened, open } from './open.ts';
 import { cleanLines } from './view/style.ts';
@@ -88,9 +90,13 @@ async function waitingReason(opened: Opened, task: Task): Promise<string> {
         ]
       : [];
   });
+  const ledger = openLedger(workspace, { readonly: true });
+  const purse = new Purse(ledger, { settings, agents });
+  ledger.close();
   const wait = waitOf(task, {
     ...{ settings, workspace, agents, jobs, endpoints: new Endpoints(), limits: new Limits(workspace) },
     hold: daemon ? daemon.paused : pausedBy(workspace),
+    budget: (agent, role) => purse.wait(agent, role, daemon?.reserved ?? []),
     provisional: taskNames(workspace.queue('provisional')).length,
   });
   if (!daemon) return wait ? `${wait.reason}; and no daemon runs` : 'no daemon runs: "towpath start" takes it up';

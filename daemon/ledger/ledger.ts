@@ -9,10 +9,11 @@ import { attemptRows, checkRows, eventRows, lastEventId } from './query.ts';
 import { Recorder } from './record.ts';
 import { letGo } from './retain.ts';
 import { SQLITE_AT_LEAST } from './schema.ts';
+import { costsOf, endedSince, lastEnded } from './spent.ts';
 import { computeStats, emptyStats, latest, reached, spent } from './stats.ts';
-import type { Attempt, CheckRow, LedgerEvent, Stats } from './terms.ts';
+import type { Attempt, CheckRow, LedgerEvent, RunCost, Stats } from './terms.ts';
 
-export type { AcceptedTask, Attempt, CheckRow, LedgerEvent, Stats, StatsGroup } from './terms.ts';
+export type { AcceptedTask, Attempt, CheckRow, LedgerEvent, RunCost, Stats, StatsGroup } from './terms.ts';
 
 /** Events that wait for a ledger that cannot be written; beyond this the oldest are let go. */
 const PENDING_MAX = 20_000;
@@ -153,6 +154,17 @@ export class Ledger {
       const counts = e.event === 'attempt_finished' && e.at >= filter.since && (filter.task ?? e.task) === e.task;
       return counts ? sum + (e.cost_usd ?? 0) : sum;
     }, written);
+  }
+
+  /** What runs that ended at or after `since` used, summed by agent and role, with those that could not be written yet; null when it cannot be told. */
+  costs(since: string): RunCost[] | null {
+    const written = this.#ask((db) => endedSince(db, since));
+    return written === undefined ? null : [...written, ...costsOf(this.#pending, since)];
+  }
+
+  /** What the last ended runs used, the latest first: at most `each` of each agent and role. */
+  lastCosts(each: number): RunCost[] {
+    return this.#ask((db) => lastEnded(db, each)) ?? [];
   }
 
   /** Lets go of some of what is older than `before` (ISO). Returns whether there is more. */

@@ -89,6 +89,7 @@ function accepted(db: DatabaseSync, since: string | null): AcceptedTask[] {
   return db
     .prepare(
       `SELECT d.task AS task, d.done_at AS done_at, count(a.id) AS runs, total(a.cost_usd) AS cost_usd,
+       coalesce(sum(a.cost_usd IS NULL AND a.outcome IS NOT NULL), 0) AS cost_unknown,
        coalesce(sum(a.duration_ms), 0) AS duration_ms
        FROM (SELECT task, max(at) AS done_at FROM transitions WHERE "to" = 'done' AND at >= ? GROUP BY task) d
        LEFT JOIN attempts a ON a.task = d.task GROUP BY d.task ORDER BY d.done_at`,

@@ -56,6 +56,8 @@ export interface AcceptedTask {
   task: string;
   runs: number;
   cost_usd: number;
+  /** Runs of it that told no cost. */
+  cost_unknown: number;
   duration_ms: number;
   done_at: string;
 }
@@ -70,4 +72,12 @@ export interface Stats {
   /** How many tasks reached each queue. */
   reached: Partial<Record<Queue, number>>;
   accepted: { tasks: AcceptedTask[]; cost_usd: number; cost_per_task_usd: number | null };
+}
+
+/** What one run used, for the budgets: USD (null: not told) and tokens of all classes. */
+export interface RunCost {
+  agent: string;
+  role: string;
+  usd: number | null;
+  tokens: number;
 }

@@ -13,6 +13,8 @@ import { type Scene, waitReason } from './wait.ts';
 export interface Place extends Pick<Context, 'settings' | 'workspace' | 'agents' | 'limits' | 'endpoints'> {
   jobs: Scene['jobs'];
   hold: string | null;
+  /** Why the budgets of the day do not allow such a task. */
+  budget: (agent: string, role: string) => Wait | null;
   provisional: number;
 }
 
@@ -30,9 +32,10 @@ export function whoOf(task: Choice, place: Place): Who {
 /** Why a task does not run now, or null. */
 export function waitOf(task: Choice, place: Place): Wait | null {
   const { settings, agents, endpoints, hold, jobs, provisional } = place;
+  const who = whoOf(task, place);
   return waitReason(task, {
-    ...{ settings, endpoints, hold, jobs, provisional },
-    who: whoOf(task, place),
+    ...{ settings, endpoints, hold, jobs, provisional, who },
+    budget: () => place.budget(who.agent, who.role),
     repo: repoOf(task, settings, place.workspace),
     auto: agents.auto,
     limits: place.limits.list(),

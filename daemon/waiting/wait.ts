@@ -18,6 +18,8 @@ export interface Scene {
   auto: Auto;
   limits: Record<string, Limit>;
   endpoints: Traffic['endpoints'];
+  /** Why the budgets of the day do not allow it. */
+  budget: () => Wait | null;
   /** Tasks in provisional/. */
   provisional: number;
 }
@@ -45,6 +47,8 @@ export function waitReason(task: Choice, scene: Scene, now = Date.now()): Wait |
   if (limited) return limited;
   const route = routeOf(endpoints, scene);
   if ('wait' in route) return route.wait;
+  const unpaid = scene.budget();
+  if (unpaid) return unpaid;
   if (scene.provisional >= settings.limits.provisional)
     return {
       reason: `${scene.provisional} results wait in provisional/ (limits.provisional): accept or reject some`,

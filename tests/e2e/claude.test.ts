@@ -125,6 +125,35 @@ describe('a daemon with the real Claude Code CLI', () => {
     expect(ws.git('show', 'towpath/t:answer.txt')).toBe('good\n');
   });
 
+  test('is ended in the middle of its work when its tokens are used up, has a price all the same, and its session goes on', async () => {
+    const price = '{input: 100, output: 1000}';
+    ws.file(
+      'towpath.yaml',
+      `${readFileSync(ws.path('towpath.yaml'), 'utf8')}budget: {attempt_tokens: 1500}\nprices: {sonnet: ${price}}\n`,
+    );
+    model.play([
+      { ...bash('echo turnip > answer.txt'), usage },
+      { ...bash('sleep 300'), usage },
+      { ...bash('echo good > answer.txt'), usage: { input: 100, output: 5 } },
+      { text: 'Now it is.', usage: { input: 100, output: 5 } },
+    ]);
+    ws.drop('thrifty', task('', 'Write answer.txt.'));
+    await start();
+    await reaches('thrifty', 'blocked');
+    const shown = ws.show('thrifty');
+    // Of its output the CLI tells no more than the beginning before its result.
+    const { output } = shown.tokens;
+    expect(shown).toMatchObject({ outcome: 'budget', attempts: 0, tokens: { input: 2000 } });
+    expect(shown.cost_usd).toBeCloseTo(0.2 + output / 1000, 5);
+    expect(why('thrifty')).toMatch(/2,\d\d\d tokens of 1,500 tokens used \(budget\.attempt_tokens\)/);
+    expect(processesOf('thrifty')).toEqual([]);
+    ws.run(['retry', 'thrifty']);
+    await reaches('thrifty', 'done');
+    for (const part of ['Write answer.txt.', 'echo turnip']) expect(sent(2)).toContain(part);
+    expect(sessionOf('thrifty', 2)[1]).toBe(true);
+    expect(ws.git('show', 'towpath/thrifty:answer.txt')).toBe('good\n');
+  });
+
   test.each([
     ['a rate limit', { ANTHROPIC_API_KEY: 'not-a-key' }, {}],
     ['a plan that is used up', { CLAUDE_CODE_OAUTH_TOKEN: 'not-a-token' }, plan()],

@@ -1,6 +1,8 @@
 // What doctor says of the agents: installed, which version, able to work, or closed for now.
 import { probeEndpoint } from '../../agents/endpoints.ts';
 import type { Probe } from '../../agents/port.ts';
+import { priceOf } from '../../agents/price.ts';
+import type { LoadedSettings } from '../../config.ts';
 import { messageOf } from '../../errors.ts';
 import { Limits, onTrial } from '../../limits.ts';
 import type { Workspace } from '../../paths.ts';
@@ -12,6 +14,8 @@ import { relative } from './words.ts';
 export interface AgentProbe {
   name: string;
   probe: () => Promise<Probe>;
+  /** Whether it tells what a run costs, and the models that it runs on; none are known where it takes its own default. */
+  costs?: { told: boolean; models: readonly string[] };
 }
 
 /** An agent that is missing is no fault, unless the settings name it, or none is left that could work. */
@@ -42,6 +46,31 @@ export async function agentFindings(agents: readonly AgentProbe[], settings: Set
       next: `name one of ${probed.map((one) => one.name).join(', ')} in towpath.yaml`,
     });
   return found;
+}
+
+/** A budget in USD holds nobody whose cost nobody knows. */
+export async function priceFindings(
+  agents: readonly AgentProbe[],
+  { settings, origins }: LoadedSettings,
+): Promise<Finding[]> {
+  const set = (agent: string) =>
+    [...origins.keys()].find((key) => /^budget\.\w+_usd$/.test(key) || key === `agents.${agent}.budget.day_usd`);
+  const found = agents.map(async ({ name, probe, costs }): Promise<Finding[]> => {
+    const key = set(name);
+    if (!key || !costs || costs.told) return [];
+    const unpriced = costs.models.filter((model) => priceOf(settings.prices, model) === null);
+    if ((costs.models.length > 0 && unpriced.length === 0) || !(await safely(probe)).installed) return [];
+    const models = unpriced.length > 0 ? unpriced.join(', ') : 'its own default model';
+    return [
+      {
+        area: 'agents',
+        level: 'warn',
+        what: `${name} does not tell what it costs, and there is no price for ${models}: ${key} does not hold it`,
+        next: `write prices.${unpriced[0] ?? 'MODEL'} in towpath.yaml, or a budget in tokens`,
+      },
+    ];
+  });
+  return (await Promise.all(found)).flat();
 }
 
 async function safely(probe: () => Promise<Probe>): Promise<Probe> {

@@ -8,7 +8,14 @@ import { isAlive } from '../../process/identity.ts';
 import type { QueuePort } from '../../queue/port.ts';
 import { outside } from '../../secrets.ts';
 import { worktreesDir } from '../../settings.ts';
-import { type AgentProbe, agentFindings, endpointFindings, limitFindings, secretFindings } from './doctor-agents.ts';
+import {
+  type AgentProbe,
+  agentFindings,
+  endpointFindings,
+  limitFindings,
+  priceFindings,
+  secretFindings,
+} from './doctor-agents.ts';
 import { gitFindings, hookFindings, leftoverFindings, roleFindings, settingFindings } from './doctor-files.ts';
 import { diskFindings, filesystemFindings, inotifyFindings, versionFindings } from './doctor-machine.ts';
 import type { Finding } from './finding.ts';
@@ -33,6 +40,7 @@ export async function gatherDoctor({ workspace, loaded, queue, agents }: DoctorS
     ['settings', () => settingFindings(workspace, loaded)],
     ['git', () => gitFindings(workspace, settings)],
     ['agents', () => agentFindings(agents, settings)],
+    ['agents', () => (loaded instanceof TowpathError ? [] : priceFindings(agents, loaded))],
     ['agents', () => limitFindings(workspace)],
     ['agents', () => (settings ? secretFindings(settings) : [])],
     ['agents', () => (settings ? endpointFindings(settings, outside()) : [])],

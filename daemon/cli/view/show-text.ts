@@ -71,7 +71,12 @@ function factLines({ task, runs, parent, subtasks }: Shown, screen: Screen, pain
     ['worktree', task.worktree ?? ''],
     ['session', task.session ?? ''],
     ['attempts', task.attempts > 0 || runs.length > 0 ? `${task.attempts} spent, ${runs.length} run` : ''],
-    ['cost', [money(task.cost_usd), tokens > 0 ? `${short(tokens)} tokens` : ''].filter(Boolean).join(', ')],
+    [
+      'cost',
+      [money(task.cost_usd) || (tokens > 0 ? 'unknown' : ''), tokens > 0 ? `${short(tokens)} tokens` : '']
+        .filter(Boolean)
+        .join(', '),
+    ],
     ['created', time(task.created_at)],
     ['claimed', task.queue === 'claimed' ? time(task.claimed_at) : ''],
     ['finished', time(task.finished_at)],

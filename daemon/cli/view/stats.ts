@@ -3,15 +3,24 @@ import { formatDuration } from '../../clock.ts';
 import type { Ledger } from '../../ledger/ledger.ts';
 import type { Stats, StatsGroup } from '../../ledger/terms.ts';
 import type { Outcome } from '../../task/terms.ts';
+import type { DayBudget } from '../../waiting/budget.ts';
+import { budgetLines } from './budgets.ts';
 import { fillScreen, paintOf, type Screen, truncate } from './style.ts';
 import { table } from './table.ts';
 import { dateTime, money, percent, plural, short } from './words.ts';
 
-/** `since` is an ISO date; without it everything counts. */
-export const gatherStats = (ledger: Ledger, since?: string): Stats =>
-  ledger.stats(since === undefined ? {} : { since });
+/** With the budgets of today, whatever the span. */
+export interface StatsView extends Stats {
+  budgets: DayBudget[];
+}
 
-export function renderStats(stats: Stats, on: Partial<Screen> = {}): string {
+/** `since` is an ISO date; without it everything counts. */
+export const gatherStats = (ledger: Ledger, budgets: DayBudget[], since?: string): StatsView => ({
+  ...ledger.stats(since === undefined ? {} : { since }),
+  budgets,
+});
+
+export function renderStats(stats: Stats & Partial<StatsView>, on: Partial<Screen> = {}): string {
   const screen = fillScreen(on);
   const paint = paintOf(screen);
   const { total, accepted, reached } = stats;
@@ -23,6 +32,7 @@ export function renderStats(stats: Stats, on: Partial<Screen> = {}): string {
   const head = [
     `${span}${plural(total.runs, 'run')}, ${percent(total.outcomes.ok ?? 0, ended(total)) || '-'} ok, ${told(total) === null ? '' : `${money(total.cost_usd)}, `}${formatDuration(total.duration_ms)}`,
     `${plural(reached.done ?? 0, 'task')} done, ${reached.failed ?? 0} failed${!accepted.cost_per_task_usd ? '' : `, ${money(accepted.cost_per_task_usd)} per accepted task`}`,
+    ...budgetLines(stats.budgets ?? []),
     ...(total.cost_unknown > 0 ? [paint.dim(`${plural(total.cost_unknown, 'run')} told no cost`)] : []),
   ].map((line) => (line.startsWith('\x1b') ? line : truncate(line, screen.width)));
   const parts = [
@@ -54,6 +64,7 @@ function groupTable(name: string, groups: readonly StatsGroup[], screen: Screen)
       { head: 'IN', cell: (g) => count(g.tokens.input), align: 'right', drop: 5 },
       { head: 'OUT', cell: (g) => count(g.tokens.output), align: 'right', drop: 5 },
       { head: 'CACHED', cell: (g) => count(g.tokens.cache_read), align: 'right', drop: 6 },
+      { head: 'TO CACHE', cell: (g) => count(g.tokens.cache_write), align: 'right', drop: 7 },
       { head: 'NOT OK', cell: (g) => others(g), min: 10, drop: 4, paint: paint.dim },
     ],
     screen,

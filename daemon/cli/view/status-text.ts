@@ -1,6 +1,7 @@
 // The screen of `towpath status`: headline, counts, and one short section for each thing that there is.
 import { formatDuration } from '../../clock.ts';
 import { QUEUES } from '../../task/terms.ts';
+import { budgetLines, spentOf } from './budgets.ts';
 import type { Status } from './status.ts';
 import { clean, fillScreen, type Paint, paintOf, queueTone, type Screen, truncate } from './style.ts';
 import { table } from './table.ts';
@@ -14,7 +15,12 @@ export function renderStatus(status: Status, on: Partial<Screen> = {}): string {
   const paint = paintOf(screen);
   const title = (text: string) => paint.bold(text);
   const sections = [
-    [headline(status, screen, paint), countsLine(status, paint), todayLine(status)],
+    [
+      headline(status, screen, paint),
+      countsLine(status, paint),
+      todayLine(status),
+      ...budgetLines(status.budgets.slice(1)),
+    ],
     section(title('Running'), runningRows(status, screen, paint)),
     section(title('Needs you'), needRows(status, screen, paint)),
     section(title('Waiting'), waitingRows(status, screen, paint)),
@@ -48,7 +54,12 @@ export function countsLine(status: Status, paint: Paint): string {
 }
 
 export const todayLine = (status: Status): string =>
-  `today: ${status.done_today} done, ${status.failed_today} failed, ${money(status.spent_today_usd)} spent`;
+  `today: ${status.done_today} done, ${status.failed_today} failed, ${todaySpent(status)}`;
+
+const todaySpent = ({ budgets, spent_today_usd }: Status): string => {
+  const [all] = budgets;
+  return all?.key === 'budget.day_usd' ? spentOf(all) : `${money(spent_today_usd)} spent`;
+};
 
 function section(title: string, lines: string[]): string[] {
   return lines.length > 0 ? [title, ...lines] : [];

@@ -1,7 +1,8 @@
 // towpath status: what is going on and what needs you, as one stable object and as one screen.
 import type { Reader } from '../../agents/port.ts';
 import { liveInfo } from '../../api/info.ts';
-import { epochMs } from '../../clock.ts';
+import { epochMs, startOfDay } from '../../clock.ts';
+import type { LoadedSettings } from '../../config.ts';
 import type { DaemonInfo } from '../../hold.ts';
 import type { Ledger } from '../../ledger/ledger.ts';
 import { Limits, onTrial } from '../../limits.ts';
@@ -11,10 +12,11 @@ import { treeLoad } from '../../process/usage.ts';
 import { readLock } from '../../queue/files/lock.ts';
 import type { Phase, QueuePort, Task } from '../../queue/port.ts';
 import type { Queue } from '../../task/terms.ts';
+import type { DayBudget } from '../../waiting/budget.ts';
+import { budgetsToday } from './budgets.ts';
 import { asks, type Need, needOf } from './needs.ts';
 import { newest } from './newest.ts';
 import { lastOf } from './runs.ts';
-import { startOfToday } from './words.ts';
 
 export interface Running {
   id: string;
@@ -42,6 +44,8 @@ export interface Status {
   endpoints: DaemonInfo['endpoints'];
   faults: { what: string; since: string; doing: string }[];
   spent_today_usd: number;
+  /** Of the day; the settings hold at least one. */
+  budgets: DayBudget[];
   done_today: number;
   failed_today: number;
 }
@@ -50,6 +54,8 @@ export interface StatusSources {
   workspace: Workspace;
   queue: QueuePort;
   ledger: Ledger;
+  /** Without it no budgets are told. */
+  loaded?: LoadedSettings;
   /** Reads an agent's output; without it `last` stays null. */
   readerFor?: ((agent: string) => Reader | null) | undefined;
   now?: number;
@@ -70,7 +76,7 @@ export async function gatherStatus(sources: StatusSources): Promise<Status> {
   const claimed = await queue.list('claimed');
   const blocked = await withAsked(queue, daemon?.questions ?? [], await list('blocked'));
   const stuck = [...blocked, ...(await list('provisional')), ...(await list('failed'))];
-  const today = startOfToday(now);
+  const today = startOfDay(now);
   return {
     workspace: workspace.root,
     daemon: {
@@ -102,6 +108,7 @@ export async function gatherStatus(sources: StatusSources): Promise<Status> {
     endpoints: daemon?.endpoints ?? [],
     faults: daemon?.faults ?? [],
     spent_today_usd: ledger.spent({ since: today }),
+    budgets: sources.loaded ? budgetsToday(workspace, ledger, sources.loaded.settings, daemon?.reserved ?? []) : [],
     done_today: ledger.reached('done', today),
     failed_today: ledger.reached('failed', today),
   };

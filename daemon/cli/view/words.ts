@@ -74,8 +74,3 @@ export function shellWord(word: string): string {
   const plain = clean(word);
   return /^[\w./:@%+=,-]+$/.test(plain) ? plain : `'${plain.replaceAll("'", `'\\''`)}'`;
 }
-
-/** Local midnight as ISO: where today begins. */
-export function startOfToday(now: number): string {
-  return new Date(new Date(now).setHours(0, 0, 0, 0)).toISOString();
-}
