@@ -137,6 +137,36 @@ describe('doctor', () => {
   });
 });
 
+describe('doctor, of an agent that tells no cost', () => {
+  const dear = async (settings: string, models: string[], more: Partial<Probe> = {}, told = false) => {
+    put(join(workspace.root, 'towpath.yaml'), settings);
+    const agents = [{ name: 'silent', probe: probe(more), costs: { told, models } }];
+    const found = of(await doctor({ loaded: loadSettings(workspace, {}), agents }), 'agents');
+    return found.filter((one) => one.level === 'warn').map(({ what, next }) => `${what} -> ${next}`);
+  };
+  const budget = 'agent: silent\nbudget: {day_usd: 5}\n';
+  it('warns when a budget in USD is set and a model has no price', async () => {
+    expect(await dear(budget, ['big', 'small'])).toEqual([
+      'silent does not tell what it costs, and there is no price for big, small: budget.day_usd does not hold it -> write prices.big in towpath.yaml, or a budget in tokens',
+    ]);
+    expect(await dear(`${budget}prices: {big: {input: 1, output: 2}}\n`, ['acme/big', 'small'])).toEqual([
+      expect.stringContaining('no price for small:'),
+    ]);
+    expect(await dear(budget, [])).toEqual([expect.stringContaining('no price for its own default model:')]);
+    const own = 'agent: silent\nagents: {silent: {budget: {day_usd: 1}}}\n';
+    expect(await dear(own, ['big'])).toEqual([
+      expect.stringContaining('agents.silent.budget.day_usd does not hold it'),
+    ]);
+  });
+  it('says nothing without such a budget, with a price, of one that tells, or that is not there', async () => {
+    expect(await dear('agent: silent\nbudget: {day_tokens: 5}\n', ['big'])).toEqual([]);
+    expect(await dear('agents: {other: {command: o, budget: {day_usd: 1}}}\nagent: silent\n', ['big'])).toEqual([]);
+    expect(await dear(`${budget}prices: {big: {input: 1, output: 2}}\n`, ['big'])).toEqual([]);
+    expect(await dear(budget, ['big'], {}, true)).toEqual([]);
+    expect(await dear(budget, ['big'], { installed: false })).toEqual([]);
+  });
+});
+
 describe('stats', () => {
   it('says that there is nothing, and else the sums', () => {
     const ledger = openLedger(workspace);
@@ -153,12 +183,25 @@ describe('stats', () => {
       input: 1000,
       output: 2000,
       cache_read: 50_000,
-      cache_write: 0,
+      cache_write: 70_000,
     };
     ledger.record({ ...run, attempt: 1, outcome: 'check_failed', cost_usd: 0.5 });
     ledger.record({ ...run, attempt: 2, outcome: 'ok', cost_usd: null });
     ledger.record({ at: run.at, event: 'transition', task: 'a', from: 'provisional', to: 'done' });
-    const text = renderStats(ledger.stats(), { width: 100 });
+    const day = { agent: null, spent: 3.1, reserved: 1.6, runs: 2 };
+    const budgets = [
+      { ...day, key: 'budget.day_usd', unit: 'usd' as const, limit: 50 },
+      {
+        ...day,
+        key: 'agents.x.budget.day_tokens',
+        agent: 'x',
+        unit: 'tokens' as const,
+        limit: 5000,
+        spent: 4000,
+        runs: 0,
+      },
+    ];
+    const text = renderStats({ ...ledger.stats(), budgets }, { width: 160 });
     for (const words of [
       '2 runs, 50% ok, $0.50, 2m',
       '1 task done, 0 failed, $0.50 per accepted task',
@@ -170,6 +213,10 @@ describe('stats', () => {
       'MODEL',
       'ACCEPTED',
       '100k',
+      'TO CACHE',
+      '140k',
+      'today: $3.10 of $50.00 spent, 2 runs reserve $1.60',
+      'today, x: 4,000 tokens of 5,000 tokens used',
     ])
       expect(text).toContain(words);
     expect(text.includes(ESCAPE) || CONTROLS.test(text)).toBe(false);

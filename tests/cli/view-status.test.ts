@@ -10,6 +10,7 @@ import { renderStatus } from '../../daemon/cli/view/status-text.ts';
 import { widthOf } from '../../daemon/cli/view/style.ts';
 import { changeKey, gatherBoard } from '../../daemon/cli/view/watch.ts';
 import { renderBoard } from '../../daemon/cli/view/watch-text.ts';
+import { loadSettings } from '../../daemon/config.ts';
 import { readDaemonInfo } from '../../daemon/hold.ts';
 import { type Ledger, openLedger } from '../../daemon/ledger/ledger.ts';
 import type { Workspace } from '../../daemon/paths.ts';
@@ -95,8 +96,10 @@ describe('status', () => {
     });
     finished('broken', 1, new Date().toISOString(), 0.25);
     ledger.record({ at: new Date().toISOString(), event: 'transition', task: 'broken', from: 'claimed', to: 'failed' });
-    const status = await gatherStatus({ workspace, info, queue: queue(), ledger, readerFor: jsonReader });
+    const loaded = loadSettings(workspace, {});
+    const status = await gatherStatus({ workspace, info, queue: queue(), ledger, readerFor: jsonReader, loaded });
     expect(status).toMatchObject({
+      budgets: [{ key: 'budget.day_usd', limit: 50, spent: 0.25, reserved: 0, runs: 0 }],
       daemon: { running: true, pid: process.pid, paused: null },
       counts: { incoming: 1, claimed: 1, provisional: 2, done: 0, blocked: 4, failed: 2 },
       running: [{ id: 'run', agent: 'claude', model: 'sonnet', phase: 'execute', attempt: 1 }],
@@ -126,7 +129,7 @@ describe('status', () => {
       'Waiting',
       'Limits',
       'five hour limit',
-      '1 failed, $0.25 spent',
+      '1 failed, $0.25 of $50.00 spent',
     ])
       expect(text).toContain(words);
     expect(text).not.toContain('Faults');
