@@ -3,7 +3,9 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import type { Stats } from '../../daemon/ledger/terms.ts';
 import { readLock } from '../../daemon/queue/files/lock.ts';
+import { afterReboot } from '../helpers/boot.ts';
 import { testClock } from '../helpers/clock.ts';
+import { canMount } from '../helpers/disk.ts';
 import { shellTask, type TestWorkspace, until, workspaces } from '../helpers/workspace.ts';
 
 const make = workspaces();
@@ -268,6 +270,21 @@ describe('while a daemon runs', () => {
     );
     second.kill('SIGHUP');
     await ws.reaches('next', 'done');
+  });
+
+  it.runIf(canMount)('what a run told before the machine went down is spent', async () => {
+    const ws = workspace(waiting, 'budget: {day_usd: 0.02}\n');
+    ws.drop('slow', task());
+    const daemon = await ws.start();
+    await until(() => existsSync(ws.path('began')), 'the agent begins');
+    const lock = readLock(ws.path('queues/claimed/slow.lock.json'));
+    if (!lock || lock === 'unreadable' || !lock.agent?.shim) throw new Error('no lock');
+    daemon.kill('SIGKILL');
+    for (const { pid } of [lock.agent.shim, lock.agent]) process.kill(pid, 'SIGKILL');
+    await ws.start([], {}, afterReboot());
+    await until(() => ws.where('slow') === 'incoming', 'it is put back');
+    expect(ws.show('slow')).toMatchObject({ outcome: 'crashed', cost_usd: 0.02 });
+    expect(budget(ws)).toMatchObject({ spent: 0.02, runs: 0 });
   });
 
   it('an agent that was killed together with its daemon has spent what it told', async () => {
