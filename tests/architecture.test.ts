@@ -31,6 +31,7 @@ const LAYERS: readonly (readonly string[])[] = [
 
 /** The one file that may import a package, or those that must. */
 const PACKAGES: Record<string, readonly string[]> = {
+  ajv: ['task/answer.ts'],
   '@modelcontextprotocol/sdk': ['cli/mcp/serve.ts'],
   chokidar: ['queue/files/watcher.ts'],
   commander: ['cli/program.ts'],

@@ -6,14 +6,26 @@ import { StreamReader } from './stream.ts';
 
 /** The request as `command` agents read it: version 1 of the contract. */
 export function requestJson(request: AgentRequest): string {
-  const { task_id, attempt, prompt, system_prompt, model, worktree, session, timeout_s, mcp, skills, endpoints } =
-    request;
+  const {
+    output_schema,
+    task_id,
+    attempt,
+    prompt,
+    system_prompt,
+    model,
+    worktree,
+    session,
+    timeout_s,
+    mcp,
+    skills,
+    endpoints,
+  } = request;
   const [endpoint] = endpoints;
   const asked = { task_id, attempt, prompt, system_prompt, model, worktree, session, timeout_s, mcp, skills };
   const at = endpoint
     ? { endpoint: { name: endpoint.name, base_url: endpoint.base_url ?? null, api: endpoint.api } }
     : {};
-  return `${JSON.stringify({ version: 1, ...asked, ...at })}\n`;
+  return `${JSON.stringify({ version: 1, ...asked, ...at, ...(output_schema ? { output_schema } : {}) })}\n`;
 }
 
 /** Where a program lies: a path as it is, a name on PATH; null when it cannot be run. */

@@ -35,6 +35,8 @@ export interface AgentRequest {
   /** Model servers that serve the model, the one to use first; empty: the agent's own service. */
   endpoints: Endpoint[];
   skills: string[];
+  /** What the final answer must fit, for agents that can be told. */
+  output_schema: Record<string, unknown> | null;
   max_turns: number | null;
   budget_usd: number | null;
   /** The task's own markdown, for agents that run it as it stands (shell). */
@@ -83,6 +85,8 @@ export interface Verdict {
   usage: Usage;
   artifacts: string[];
   outputs: Record<string, unknown>;
+  /** The final answer as a value, from an agent that was given the schema. */
+  structured?: unknown;
   question: string | null;
   /** ISO time from which a try makes sense again (rate limits, try later). */
   retry_at: string | null;

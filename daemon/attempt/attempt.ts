@@ -2,10 +2,12 @@
 
 import { randomUUID } from 'node:crypto';
 import { runTarget } from '../agents/kept.ts';
+import type { Verdict } from '../agents/port.ts';
 import { stillRuns } from '../agents/run.ts';
 import { messageOf, TowpathError } from '../errors.ts';
 import { endTree } from '../process/end.ts';
 import type { Claim, Task } from '../queue/port.ts';
+import { judgeAnswer, type Schema } from '../task/answer.ts';
 import type { StateChange } from '../task/terms.ts';
 import { GitProblem } from '../worktree/git.ts';
 import { usedUp } from './budget.ts';
@@ -101,7 +103,7 @@ async function settle(ctx: Context, claim: Claim, { plan, ending, run, measured 
           session: run.verdict.session ?? undefined,
         }
       : {}),
-    ...(run?.verdict.output ? { result: run.verdict.output.slice(0, RESULT_CHARS) } : {}),
+    ...(run?.verdict.output ? { result: resultOf(run.verdict, plan?.schema ?? null) } : {}),
     ...(work ? { branch: work.branch ?? undefined, base: work.base ?? undefined, worktree: work.worktree } : {}),
     ...(measured ? { commit: measured.commit ?? undefined } : {}),
   };
@@ -142,6 +144,15 @@ async function leaveWord(ctx: Context, id: string, change: StateChange): Promise
 
 /** The whole answer is in the run's folder; the task file keeps its beginning, characters. */
 const RESULT_CHARS = 4000;
+/** A value is cut by nobody: so long it may be. */
+const RESULT_JSON = 64 * 1024;
+
+/** The value, where a schema was asked for and the answer fits it; else the text. */
+function resultOf({ output, structured }: Verdict, schema: Schema | null): unknown {
+  const judged = schema && judgeAnswer(output, schema, structured);
+  if (judged && 'value' in judged && JSON.stringify(judged.value).length <= RESULT_JSON) return judged.value;
+  return output.slice(0, RESULT_CHARS);
+}
 
 /** A fault of the machine or of ourselves is not the task's: it is put off, and told. */
 function faultOf(thrown: unknown): Ending {

@@ -16,7 +16,9 @@ export type Ending =
       verdict?: Verdict;
     }
   | { kind: 'hold'; reason: string; waits_for: WaitsFor }
-  | { kind: 'later'; reason: string; delay_ms: number | null };
+  | { kind: 'later'; reason: string; delay_ms: number | null }
+  /** The work stands, its answer does not fit: the session is asked once more, and no attempt is spent. */
+  | { kind: 'ask'; reason: string };
 
 export interface Policy {
   max_attempts: number;
@@ -65,6 +67,16 @@ export function decide(state: State, run: number | null, ending: Ending, policy:
       state: { reason: clip(ending.reason), not_before: new Date(policy.now + delay).toISOString() },
     };
   }
+  if (ending.kind === 'ask')
+    return {
+      to: 'incoming',
+      state: {
+        reason: clip(ending.reason),
+        not_before: undefined,
+        asked_again: run ?? undefined,
+        feedback: addFeedback(state.feedback, { reason: ending.reason, from: 'schema' }, policy.now, run),
+      },
+    };
   const { outcome } = ending;
   const means = CONSEQUENCES[outcome];
   const transients = outcome === 'transient' ? (state.transients ?? 0) + 1 : 0;
@@ -104,6 +116,7 @@ export function decide(state: State, run: number | null, ending: Ending, policy:
       ...(spends && run !== null ? { spent_run: run } : {}),
       transients: transients && !overflow ? transients : undefined,
       crashes: crashes && !overflow ? crashes : undefined,
+      asked_again: undefined,
       not_before: waiting,
       ...(again ? { last_error: error, ...(ending.tree ? { last_tree: ending.tree } : {}) } : {}),
       ...(means.feedback ? { feedback: addFeedback(state.feedback, ending, policy.now, run) } : {}),

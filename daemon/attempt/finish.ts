@@ -1,5 +1,6 @@
 // The third phase: the agent's work is committed and measured, the hooks after it run, and the run gets its outcome.
 import type { Lock, Task } from '../queue/port.ts';
+import { judgeAnswer } from '../task/answer.ts';
 import type { Outcome } from '../task/terms.ts';
 import { changes, commitAll } from '../worktree/commit.ts';
 import { captureTree, restoreTree } from '../worktree/tree.ts';
@@ -74,9 +75,19 @@ export async function finish(
     usage: run.verdict.usage,
     duration_ms: run.duration_ms,
   };
+  const judged =
+    plan.schema && outcome === 'ok' ? judgeAnswer(run.verdict.output, plan.schema, run.verdict.structured) : null;
   const post = await taskHooks(ctx, 'post_task', { task, lock, attempt: lock.attempt, plan, work, result });
   if ('ending' in post) return { ending: post.ending, measured };
   if (question) return { ending: question, measured };
+  if (judged && 'problem' in judged)
+    return {
+      ending:
+        task.state.asked_again === undefined || task.state.asked_again === lock.attempt
+          ? { kind: 'ask', reason: judged.problem }
+          : failure('failed', judged.problem, { from: 'schema' }),
+      measured,
+    };
   const ending = failure(outcome, reason, {
     // A closed agent holds its tasks until it opens, by its time or by hand: the task has no time of its own then.
     verdict: closed ? { ...run.verdict, retry_at: null } : run.verdict,

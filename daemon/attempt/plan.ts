@@ -3,11 +3,12 @@ import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { mcpProblem } from '../agents/mcp.ts';
 import type { AgentRegistry, Chosen } from '../agents/registry.ts';
-import { TowpathError } from '../errors.ts';
+import { messageOf, TowpathError } from '../errors.ts';
 import type { Workspace } from '../paths.ts';
 import type { Choice, Task } from '../queue/port.ts';
 import { DEFAULT_ROLE, type Role, readRole, rolePath } from '../roles/role.ts';
 import { type Endpoint, type Settings, worktreesDir } from '../settings.ts';
+import { readSchema, type Schema } from '../task/answer.ts';
 import type { Check, Review } from '../task/terms.ts';
 import { branchOf } from '../worktree/refs.ts';
 import { type Cap, capsOf } from './budget.ts';
@@ -33,8 +34,22 @@ export interface Plan {
   expect: 'changes' | 'any';
   timeout_ms: number;
   max_attempts: number;
+  /** What its final answer must fit. */
+  schema: Schema | null;
   /** What its next run may use; none for an agent that is free. */
   caps: Cap[];
+}
+
+const schemaOf = (named: string | Schema | undefined, root: string): Schema | null =>
+  named === undefined ? null : readSchema(named, root);
+
+function schemaProblem(named: string | Schema | undefined, root: string): string | null {
+  try {
+    schemaOf(named, root);
+    return null;
+  } catch (thrown) {
+    return messageOf(thrown);
+  }
 }
 
 /** The repository of a task, absolute. */
@@ -53,8 +68,8 @@ export function vet(task: Task, settings: Settings, workspace: Workspace, agents
     return `agent: "${spec.agent}" does not exist: one of ${agents.names().join(', ')}`;
   if (spec.project && !settings.projects[spec.project])
     return `project: "${spec.project}" does not exist: one of ${Object.keys(settings.projects).join(', ') || 'none, projects: is empty'}`;
-  if (spec.output_schema !== undefined)
-    return 'output_schema: this version does not check answers against a schema: leave it out';
+  const wrong = schemaProblem(spec.output_schema, workspace.root);
+  if (wrong) return wrong;
   const problem = mcpProblem(spec.mcp);
   if (problem) return problem;
   const repo = repoOf(task, settings, workspace);
@@ -94,6 +109,7 @@ export function makePlan(
     protect: [...settings.protect, ...(project?.protect ?? [])],
     expect: spec.expect ?? (minor ? 'any' : 'changes'),
     timeout_ms: spec.timeout ?? settings.timeouts.agent,
+    schema: schemaOf(spec.output_schema ?? role.output_schema, workspace.root),
     max_attempts: spec.max_attempts ?? settings.retry.max_attempts,
     caps: found.agent.getCapabilities().free ? [] : capsOf(task, settings),
   };

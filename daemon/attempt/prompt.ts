@@ -1,4 +1,5 @@
 // What the agent is told: the task, where it works, what came before, what will be checked. Kept in the run's folder as it was sent.
+import { askForJson, type Schema } from '../task/answer.ts';
 import type { Feedback } from '../task/terms.ts';
 
 export interface PromptParts {
@@ -14,6 +15,7 @@ export interface PromptParts {
   context: string[];
   checks: string[];
   protect: string[];
+  schema: Schema | null;
   /** The session goes on: the agent knows the task already. */
   resumed: boolean;
 }
@@ -31,6 +33,7 @@ export function buildPrompt(parts: PromptParts): string {
         rules(parts),
       ]
     : [task(parts), dependencySection(parts), ...news, rules(parts)];
+  if (parts.schema) sections.push(section('Your final answer', askForJson(parts.schema)));
   return `${sections.filter(Boolean).join('\n\n')}\n`;
 }
 

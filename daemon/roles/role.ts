@@ -17,6 +17,7 @@ const schema = z.looseObject({
   temperature: z.number().optional(),
   mcp: z.unknown().optional(),
   tools: z.array(z.string()).optional(),
+  output_schema: z.union([z.string().min(1), z.record(z.string(), z.unknown())]).optional(),
   max_turns: z.number().int().positive().optional(),
 });
 

@@ -16,6 +16,7 @@ const members = {
   attempts: whole,
   runs: whole,
   spent_run: whole,
+  asked_again: whole,
   transients: whole,
   crashes: whole,
   epoch: whole,

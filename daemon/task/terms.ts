@@ -81,7 +81,7 @@ export interface TaskSpec {
   budget_usd?: number;
   /** ISO date; a duration in the file counts from the file's own time. */
   not_before?: string;
-  output_schema?: unknown;
+  output_schema?: string | Record<string, unknown>;
   inputs?: Record<string, unknown>;
   outputs?: unknown;
 }
@@ -105,6 +105,8 @@ export interface State {
   runs?: number;
   /** The run that was counted last: settling it again, or its gate, does not count it twice. */
   spent_run?: number;
+  /** The run whose answer did not fit its schema, and that is asked once more. */
+  asked_again?: number;
   /** Transient ends in a row, and crashes in a row. */
   transients?: number;
   crashes?: number;

@@ -126,6 +126,7 @@ describe('docs/agents.md', () => {
       timeout_s: 1,
       mcp: {},
       endpoints: [],
+      output_schema: null,
       skills: [],
       max_turns: null,
       budget_usd: null,

@@ -17,7 +17,7 @@ export const SETTINGS: AgentSettings = {
 export const blankRequest = (over: Partial<AgentRequest> = {}): AgentRequest => ({
   ...{ task_id: 't', attempt: 1, prompt: 'Write hello.txt', system_prompt: 'You are careful.', body: '' },
   ...{ model: null, worktree: '', session: null, new_session: randomUUID(), timeout_s: 60, mcp: {}, endpoints: [] },
-  ...{ skills: [], max_turns: null, budget_usd: null, run_dir: '' },
+  ...{ output_schema: null, skills: [], max_turns: null, budget_usd: null, run_dir: '' },
   ...over,
 });
 

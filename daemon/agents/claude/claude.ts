@@ -21,6 +21,8 @@ const QUIET = {
 const KEYS = ['ANTHROPIC_API_KEY', 'ANTHROPIC_AUTH_TOKEN', 'CLAUDE_CODE_OAUTH_TOKEN'] as const;
 const CLOUDS = ['CLAUDE_CODE_USE_BEDROCK', 'CLAUDE_CODE_USE_VERTEX', 'CLAUDE_CODE_USE_FOUNDRY'] as const;
 
+const SCHEMA_CHARS = 32_000;
+
 /** Tools that lead the work out of the worktree or out of this run. */
 const NEVER = 'EnterWorktree,CronCreate,ScheduleWakeup,Monitor,RemoteTrigger';
 
@@ -38,7 +40,7 @@ const PROGRAM = {
     ...['--dangerously-skip-permissions', '--allowedTools', '--tools', '--mcp-config', '--strict-mcp-config'],
     '--setting-sources',
   ],
-  likes: ['--disallowedTools', '--max-budget-usd'],
+  likes: ['--disallowedTools', '--max-budget-usd', '--json-schema'],
 };
 
 export const claude: Agent = {
@@ -61,7 +63,7 @@ export const claude: Agent = {
     resume: true,
     chooses_session: true,
     tells_cost: true,
-    structured_output: false,
+    structured_output: true,
     mcp: true,
   }),
 
@@ -90,6 +92,9 @@ function launch(request: AgentRequest, settings: AgentSettings, lacks: readonly 
   if (request.max_turns !== null) argv.push('--max-turns', String(request.max_turns));
   if (request.budget_usd !== null && !lacks.includes('--max-budget-usd'))
     argv.push('--max-budget-usd', String(request.budget_usd));
+  const schema = request.output_schema && JSON.stringify(request.output_schema);
+  // A longer one would not fit into an argument: the prompt holds it as well.
+  if (schema && schema.length <= SCHEMA_CHARS && !lacks.includes('--json-schema')) argv.push('--json-schema', schema);
   argv.push(...settings.args);
   return { argv, stdin: request.prompt, env: environment(settings) };
 }

@@ -223,7 +223,8 @@ export class ClaudeReader implements Reader {
       model: this.#s.model,
       usage: this.spent,
       artifacts: [],
-      outputs: result && isJson(result['structured_output']) ? result['structured_output'] : {},
+      outputs: {},
+      ...(result && 'structured_output' in result ? { structured: result['structured_output'] } : {}),
       question: null,
       retry_at: limited ? (this.#s.limit.resets ?? resetTimeInText(text || this.#s.lastText, Date.now())) : null,
     };

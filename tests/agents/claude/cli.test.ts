@@ -207,6 +207,17 @@ describe('real Claude Code CLI', () => {
     expect(ran.events.find((event) => event.type === 'tool_result')).toMatchObject({ content: 'echo: hi' });
   });
 
+  test('an answer by a schema is told as a value', async () => {
+    const output_schema = { type: 'object', properties: { verdict: { type: 'string' } }, required: ['verdict'] };
+    const ran = await run(
+      [{ tools: [{ name: 'StructuredOutput', input: { verdict: 'accept' } }] }, { text: 'Said.' }],
+      {
+        request: { output_schema },
+      },
+    );
+    expect(ran.verdict).toMatchObject({ outcome: 'ok', structured: { verdict: 'accept' } });
+  });
+
   test('bad flags say why on one line', async () => {
     const { verdict } = await run([], { settings: { args: ['--no-such-flag'] } });
     expect(verdict).toMatchObject({ outcome: 'failed', session: null });
