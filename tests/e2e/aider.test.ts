@@ -1,10 +1,11 @@
 // Aider's stand-in under the real daemon: what it prints and exits with, against what git, checks and limits make of it.
 import { existsSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { until, workspaces } from '../helpers/workspace.ts';
 
 const FAKE = fileURLToPath(new URL('../fakes/aider.ts', import.meta.url));
+vi.setConfig({ testTimeout: 120_000 });
 const make = workspaces();
 const open = (plan: string, more = '') => {
   const command = JSON.stringify([process.execPath, '--disable-warning=ExperimentalWarning', FAKE]);
@@ -33,10 +34,10 @@ test('an exit of 0 hides no limit: the agent is closed, and the conversation goe
   ws.drop('t', task());
   await ws.start();
   const why = () => ws.run(['why', 't']).stdout;
-  await until(() => why().includes('agent aider is closed by its limit'), 'why says so', 15_000, why);
+  await until(() => why().includes('agent aider is closed by its limit'), 'why says so', 60_000, why);
   expect(ws.show('t')).toMatchObject({ queue: 'incoming', outcome: 'rate_limited', attempts: 0 });
   expect(ws.run(['resume', 'aider']).code).toBe(0);
-  await ws.reaches('t', 'done');
+  await ws.reaches('t', 'done', 60_000);
   expect(ws.show('t')).toMatchObject({ attempts: 1, result: 'I write it. I remember 1 earlier runs.' });
 });
 

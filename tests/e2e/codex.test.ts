@@ -2,7 +2,7 @@
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import type { RunRecord, RunVerdict } from '../../daemon/attempt/record.ts';
 import { isAlive } from '../../daemon/process/identity.ts';
 import type { Lock } from '../../daemon/queue/port.ts';
@@ -11,6 +11,7 @@ import { responses } from '../fakes/openai-responses.ts';
 import { CLIS } from '../helpers/clis.ts';
 import { TestWorkspace, tempDir, until } from '../helpers/workspace.ts';
 
+vi.setConfig({ testTimeout: 180_000, hookTimeout: 60_000 });
 const usage = { input: 1000, output: 50 };
 const sh = (cmd: string) => ({ tools: [{ name: 'exec_command', input: { cmd } }] });
 const task = (matter = '', body = 'Write hello.txt.') => `---\nagent: codex\n${matter}---\n# A task\n\n${body}\n`;
@@ -45,7 +46,7 @@ describe('a daemon with the real Codex CLI', () => {
       ...{ HTTP_PROXY: model.url, HTTPS_PROXY: model.url, NO_PROXY: '127.0.0.1' },
     });
   const sent = (call: number) => JSON.stringify(model.main.at(call)?.body['input'] ?? null);
-  const eventually = (what: string, ready: () => boolean) => until(ready, what, 30_000, () => ws.output.slice(-3000));
+  const eventually = (what: string, ready: () => boolean) => until(ready, what, 60_000, () => ws.output.slice(-3000));
   const read = (id: string, attempt: number, name: string): unknown =>
     JSON.parse(readFileSync(ws.path(`.towpath/runs/${id}/${attempt}/${name}`), 'utf8'));
   /** The session that a run began with, and the one that it had. */
@@ -53,6 +54,14 @@ describe('a daemon with the real Codex CLI', () => {
     (read(id, attempt, 'run.json') as RunRecord).session,
     (read(id, attempt, 'verdict.json') as RunVerdict).verdict.session,
   ];
+  /** The living processes of a task's runs: other workspaces on this machine may have a task of that name. */
+  const processesOf = (id: string): string[] =>
+    readdirSync('/proc').filter((pid) => {
+      const environ = /^\d+$/.test(pid) ? proc(pid, 'environ').split('\0') : [];
+      return (
+        environ.includes(`TOWPATH_WORKSPACE=${ws.root}`) && environ.some((one) => one.startsWith(`TOWPATH_RUN=${id}/`))
+      );
+    });
   const lockOf = (id: string): Lock | null => {
     try {
       return JSON.parse(readFileSync(ws.path(`queues/claimed/${id}.lock.json`), 'utf8')) as Lock;
@@ -77,7 +86,7 @@ describe('a daemon with the real Codex CLI', () => {
       expect(line).not.toContain(word);
       expect(line).not.toContain('not-a-key');
     }
-    await ws.reaches('t', 'done', 30_000);
+    await ws.reaches('t', 'done', 60_000);
     expect(sent(0)).toContain(word);
     expect(sent(0)).toContain('You implement one task');
     const shown = ws.show('t');
@@ -104,7 +113,7 @@ describe('a daemon with the real Codex CLI', () => {
     ]);
     ws.drop('t', task('checks: ["cat answer.txt; grep -q good answer.txt"]\n', 'Write answer.txt.'));
     await start();
-    await ws.reaches('t', 'done', 30_000);
+    await ws.reaches('t', 'done', 60_000);
     const shown = ws.show('t');
     expect(shown).toMatchObject({ outcome: 'ok', attempts: 2, result: 'Now it is.', feedback: [{ from: 'check' }] });
     expect(model.main).toHaveLength(4);
@@ -124,7 +133,7 @@ describe('a daemon with the real Codex CLI', () => {
     await start();
     await eventually('the first attempt ends', () => model.main.length >= 2);
     model.play([sh('echo good > answer.txt'), { text: 'Now it is.' }]);
-    await ws.reaches('t', 'done', 30_000);
+    await ws.reaches('t', 'done', 60_000);
     expect(ws.show('t')).toMatchObject({ outcome: 'ok', attempts: 2 });
     const [first, second, third] = [1, 2, 3].map((n) => sessions('t', n));
     expect(first![1]).not.toBeNull();
@@ -150,7 +159,7 @@ describe('a daemon with the real Codex CLI', () => {
     >;
     expect(Date.parse(codex!.until)).toBeGreaterThan(begun + 3_590_000);
     expect(Date.parse(codex!.until)).toBeLessThan(Date.now() + 3_600_000);
-    await ws.reaches('t', 'incoming');
+    await ws.reaches('t', 'incoming', 60_000);
     expect(ws.show('t')).toMatchObject({ outcome: 'rate_limited', attempts: 0, tokens: { input: 1000 } });
     expect(processesOf('t')).toEqual([]);
     const before = model.main.length;
@@ -162,7 +171,7 @@ describe('a daemon with the real Codex CLI', () => {
       return answered ? { text: 'Done.' } : sh('echo hello > hello.txt');
     });
     expect(ws.run(['resume', 'codex']).code).toBe(0);
-    for (const id of ['t', 'u']) await ws.reaches(id, 'done', 30_000);
+    for (const id of ['t', 'u']) await ws.reaches(id, 'done', 60_000);
     expect([ws.show('t').attempts, ws.show('u').attempts]).toEqual([1, 1]);
     const [, session] = sessions('t', 1);
     expect(sessions('t', 2)).toEqual([session, session]);
@@ -184,7 +193,7 @@ describe('a daemon with the real Codex CLI', () => {
       { text: 'Both.', usage },
     ]);
     await start();
-    await ws.reaches('t', 'done', 30_000);
+    await ws.reaches('t', 'done', 60_000);
     expect(ws.show('t')).toMatchObject({ outcome: 'ok', attempts: 1, result: 'Both.', session: agent!.session });
     expect(sent(-1)).toContain('echo one > one.txt');
     expect(sessions('t', 2)).toEqual([agent!.session, agent!.session]);
@@ -192,10 +201,6 @@ describe('a daemon with the real Codex CLI', () => {
     expect(processesOf('t')).toEqual([]);
   });
 });
-
-/** The living processes of a task's runs. */
-const processesOf = (id: string): string[] =>
-  readdirSync('/proc').filter((pid) => /^\d+$/.test(pid) && proc(pid, 'environ').includes(`TOWPATH_RUN=${id}/`));
 
 function proc(pid: string, file: 'environ' | 'cmdline'): string {
   try {

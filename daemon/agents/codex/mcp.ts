@@ -9,7 +9,9 @@ const GIVEN = [
   ...['TOWPATH_AGENT', 'TOWPATH_MODEL'],
 ];
 /** Codex reads these itself, or they say where programs and homes are: a server's own value would change codex. */
-const TAKEN = /^(PATH|HOME|USER|SHELL|TMPDIR|RUST_LOG|LD_.*|CODEX_.*|OPENAI_API_KEY|TOWPATH_.*)$/;
+const TAKEN = /^(RUST_LOG|LD_.*|CODEX_.*|OPENAI_API_KEY|TOWPATH_.*)$/;
+/** Every program of a run has these from the daemon: the same value again is none of its own. */
+const COMMON = /^(PATH|HOME|USER|LOGNAME|SHELL|LANG|LC_.*|TERM|TMPDIR|TZ)$/;
 
 /** The settings of all, and the variables that codex must have for them. Throws `agent` when one cannot be passed. */
 export function serversConfig(servers: McpServers): { config: string[]; env: Record<string, string> } {
@@ -36,13 +38,15 @@ function serverConfig(name: string, server: McpServer | null): { config: string[
     const env = Object.fromEntries(names.map(([header, variable]) => [variable, server.headers[header]!]));
     return { config: [at('url', server.url), at('env_http_headers', Object.fromEntries(names)), allowed], env };
   }
-  const own = Object.entries(server.env).filter(([variable]) => !GIVEN.includes(variable));
+  const common = Object.keys(server.env).filter((variable) => COMMON.test(variable));
+  const own = Object.entries(server.env).filter(([variable]) => ![...GIVEN, ...common].includes(variable));
+  for (const variable of common) if (server.env[variable] !== process.env[variable]) throw cannotGive(name, variable);
   for (const [variable] of own) if (TAKEN.test(variable)) throw cannotGive(name, variable);
   return {
     config: [
       at('command', server.command),
       at('args', server.args),
-      at('env_vars', [...GIVEN, ...own.map(([variable]) => variable)]),
+      at('env_vars', [...GIVEN, ...common, ...own.map(([variable]) => variable)]),
       allowed,
     ],
     env: Object.fromEntries(own),

@@ -96,6 +96,19 @@ describe('real Codex CLI', () => {
     expect(once.verdict).toMatchObject({ outcome: 'ok', output: 'Done.' });
   });
 
+  test('the same of its own service, which it asks over a web socket first', async () => {
+    const long = await run([{ fault: { status: 429, headers: { 'retry-after': '3600' } }, times: 99 }], {
+      request: { endpoints: [] },
+      settings: { args: ['--config', `openai_base_url="${model.url}/v1"`] },
+      env: { CODEX_API_KEY: 'not-a-key' },
+      endHopeless: true,
+    });
+    expect(long.verdict).toMatchObject({ outcome: 'rate_limited', reason: expect.stringContaining('429') });
+    expect(Date.parse(long.verdict.retry_at!)).toBeGreaterThan(Date.now() + 3_500_000);
+    expect(model.main).toHaveLength(1);
+    expect(model.calls.length).toBeGreaterThan(1);
+  });
+
   test('a plan that is used up tells its reset to the minute', async () => {
     const resets_at = Math.floor(Date.now() / 1000) + 7200;
     const error = {

@@ -106,6 +106,11 @@ describe('launch', () => {
     expect(launch({ a: server({ CODEX_HOME: '/x' }) })).toThrow(
       'mcp: codex cannot give server a a CODEX_HOME of its own',
     );
+    expect(launch({ a: server({ PATH: '/x' }) })).toThrow('cannot give server a a PATH of its own');
+    const same = launch({ a: server({ PATH: process.env['PATH']!, TOWPATH_RUN: 'x' }) })();
+    expect(configured(same.argv, 'mcp_servers.a.env_vars')[0]).toContain('"PATH"');
+    expect(configured(same.argv, 'shell_environment_policy.exclude')[0]).not.toContain('"PATH"');
+    expect(Object.keys(same.env)).toEqual(['RUST_LOG']);
     expect(launch({ a: server({ T: '1' }), b: server({ T: '2' }) })).toThrow('cannot give server b a T of its own');
     expect(launch({ a: server({ T: '1' }), b: server({ T: '1' }) })).not.toThrow();
   });
