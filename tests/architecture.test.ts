@@ -31,8 +31,12 @@ const LAYERS: readonly (readonly string[])[] = [
 
 /** The one file that may import a package, or those that must. */
 const PACKAGES: Record<string, readonly string[]> = {
+  // The child of the api agent alone: no process of the daemon loads the SDK.
+  '@ai-sdk/anthropic': ['agents/api/model.ts'],
+  '@ai-sdk/openai-compatible': ['agents/api/model.ts'],
+  '@modelcontextprotocol/sdk': ['agents/api/tools/mcp.ts', 'cli/mcp/serve.ts'],
+  ai: ['agents/api/model.ts'],
   ajv: ['task/answer.ts'],
-  '@modelcontextprotocol/sdk': ['cli/mcp/serve.ts'],
   chokidar: ['queue/files/watcher.ts'],
   commander: ['cli/program.ts'],
   execa: ['process/run.ts'],
@@ -46,6 +50,10 @@ const PACKAGES: Record<string, readonly string[]> = {
   yaml: ['config.ts', 'queue/polled.ts', 'task/file.ts', 'task/frontmatter.ts', 'task/schema.ts'],
   // Wherever data comes in from outside.
   zod: [
+    'agents/api/tools/command.ts',
+    'agents/api/tools/files.ts',
+    'agents/api/tools/search.ts',
+    'agents/api/tools/tool.ts',
     'agents/mcp.ts',
     'agents/stream.ts',
     'api/control.ts',
@@ -141,6 +149,23 @@ describe('daemon/', () => {
     const doors = Map.groupBy(others, ({ to }) => packageOf(to));
     const found = Object.fromEntries([...doors].map(([name, by]) => [name, [...new Set(by.map(({ from }) => from))]]));
     expect(found).toEqual(PACKAGES);
+  });
+
+  it('loads the model SDK in the child of the api agent alone', () => {
+    const next = Map.groupBy(
+      imports.filter(({ typeOnly }) => !typeOnly),
+      ({ from }) => from,
+    );
+    const seen = new Set<string>();
+    const visit = (path: string): void => {
+      if (seen.has(path)) return;
+      seen.add(path);
+      for (const { from, to } of next.get(path) ?? [])
+        visit(to.startsWith('.') ? target({ from, to, typeOnly: false }) : to);
+    };
+    visit('main.ts');
+    expect(seen).toContain('agents/api/api.ts');
+    expect([...seen].filter((name) => /^(ai|@ai-sdk)(\/|$)/.test(name))).toEqual([]);
   });
 
   it('uses every package that it depends on, and depends on all that it uses', () => {

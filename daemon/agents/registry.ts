@@ -5,13 +5,14 @@ import type { Workspace } from '../paths.ts';
 import { outside } from '../secrets.ts';
 import { agentSettings, type Settings } from '../settings.ts';
 import { aider } from './aider/aider.ts';
+import { api } from './api/api.ts';
 import { claude } from './claude/claude.ts';
 import { codex } from './codex/codex.ts';
 import { commandAgent, resolveCommand } from './command.ts';
 import type { Agent, AgentSettings, Probe } from './port.ts';
 import { shell } from './shell.ts';
 
-const BUILT_IN: readonly Agent[] = [claude, codex, aider, shell];
+const BUILT_IN: readonly Agent[] = [claude, codex, aider, api, shell];
 /** What `agent: auto` tries, in this order. */
 const AUTO: readonly string[] = ['claude', 'codex', 'aider'];
 /** How long what a probe said is believed, ms. */
@@ -77,7 +78,7 @@ export class AgentRegistry {
 
   probe(name: string): Promise<Probe> {
     const { agent, settings } = this.get(name);
-    return agent.probe(settings, outside());
+    return agent.probe(settings, outside(), this.#settings.endpoints);
   }
 
   /**

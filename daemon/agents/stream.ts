@@ -21,6 +21,7 @@ const when = {
   resets_at: z.union([z.string(), z.number()]).optional(),
 };
 const event = z.discriminatedUnion('type', [
+  z.object({ type: z.literal('session'), session: z.string().min(1), model: z.string().optional() }),
   z.object({ type: z.literal('log'), content: text }),
   z.object({ type: z.literal('agent_thought'), content: text }),
   z.object({ type: z.literal('tool_call'), content: text, name: z.string().optional(), id: z.string().optional() }),
@@ -88,6 +89,8 @@ interface State {
   text: string;
   /** What it said that it has used so far. */
   usage: z.output<typeof usage> | null;
+  session: string | null;
+  model: string | null;
 }
 
 export class StreamReader implements Reader {
@@ -98,7 +101,10 @@ export class StreamReader implements Reader {
     this.#untold = untold;
   }
 
-  #s: State = { open: new Set(), calls: 0, error: null, result: null, question: null, text: '', usage: null };
+  #s: State = {
+    ...{ open: new Set(), calls: 0, error: null, result: null, question: null, text: '' },
+    ...{ session: null, model: null, usage: null },
+  };
 
   get state(): unknown {
     return { ...this.#s, open: [...this.#s.open] };
@@ -143,6 +149,10 @@ export class StreamReader implements Reader {
         return [
           { type: 'tool_result', ...(it.id ? { id: it.id } : {}), content: it.content, is_error: it.is_error ?? false },
         ];
+      case 'session':
+        this.#s.session = it.session;
+        this.#s.model = it.model || this.#s.model;
+        return [{ type: 'session', session: it.session, ...(it.model ? { model: it.model } : {}) }];
       case 'question':
         this.#s.question = it.content;
         return [it];
@@ -177,8 +187,8 @@ export class StreamReader implements Reader {
     const error = this.#s.error;
     const base = {
       output: result?.output || result?.content || this.#s.text.slice(-TEXT_KEPT).trim(),
-      session: result?.session ?? null,
-      model: null,
+      session: result?.session ?? this.#s.session,
+      model: this.#s.model,
       usage: this.spent,
       artifacts: result?.artifacts ?? [],
       outputs: result?.outputs ?? {},

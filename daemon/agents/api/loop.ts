@@ -1,0 +1,85 @@
+// The loop of the api agent: ask the model, do what it asks for, write down both, until it has an answer.
+import type { Tokens } from '../../task/terms.ts';
+import { summary } from '../json.ts';
+import type { Conversation } from './conversation.ts';
+import { Fault } from './fault.ts';
+import type { Job } from './job.ts';
+import { type Answer, ask, type Call } from './model.ts';
+import type { Router } from './router.ts';
+import { tell } from './tell.ts';
+import type { Done, Tool } from './tools/tool.ts';
+import { REFUSED } from './tools/tools.ts';
+
+/** Model calls of a run that does not say how many. */
+const STEPS = 200;
+/** How often in a row the model is asked to go on after an answer that is none. */
+const NUDGES = 3;
+
+const CUT_OFF = 'Your answer was cut off, since it grew too long. Go on where it stopped, in smaller pieces.';
+const EMPTY = 'Your answer was empty. Go on with the work, or say what you did.';
+
+export interface Run {
+  job: Job;
+  conversation: Conversation;
+  router: Router;
+  tools: Tool[];
+  /** What the model calls used so far. */
+  used: Tokens;
+}
+
+/** The final answer. Throws a `Fault` when there is none. */
+export async function converse(run: Run): Promise<string> {
+  const { job, conversation, tools } = run;
+  const system = systemPrompt(job, tools);
+  const steps = job.max_turns ?? STEPS;
+  conversation.add({ role: 'user', content: job.prompt });
+  let nudges = 0;
+  for (let step = 0; step < steps; step++) {
+    const answer = await run.router.ask((server) => ask(server, system, conversation.messages, tools));
+    note(run, answer);
+    if (answer.calls.length > 0) {
+      nudges = 0;
+      for (const call of answer.calls) await perform(run, call);
+      continue;
+    }
+    const wanting = nudgeFor(answer);
+    if (wanting === null) return answer.text;
+    if (++nudges > NUDGES) throw new Fault('failed', `the model gave no answer (${answer.finish})`);
+    conversation.add({ role: 'user', content: wanting });
+  }
+  throw new Fault('max_turns', `no answer after ${steps} steps (max_turns)`);
+}
+
+function note({ conversation, used }: Run, { message, reasoning, text, calls, usage }: Answer): void {
+  if (message) conversation.add(message);
+  for (const key of Object.keys(used) as (keyof Tokens)[]) used[key] += usage[key];
+  tell({ type: 'usage', usage: used });
+  if (reasoning.trim()) tell({ type: 'agent_thought', content: reasoning });
+  if (text.trim() && calls.length > 0) tell({ type: 'agent_thought', content: text });
+}
+
+/** What to say to an answer that cannot be the last one; null when it can. */
+function nudgeFor({ finish, text }: Answer): string | null {
+  if (finish === 'content-filter') throw new Fault('failed', 'the model server filtered the answer out');
+  if (finish === 'length') return CUT_OFF;
+  return text.trim() ? null : EMPTY;
+}
+
+async function perform({ conversation, tools }: Run, { id, name, input, invalid }: Call): Promise<void> {
+  tell({ type: 'tool_call', id, name, content: summary(input) });
+  const tool = tools.find((one) => one.name === name);
+  const done: Done = tool && !invalid ? await tool.run(input) : { text: REFUSED[name] ?? invalid ?? '', failed: true };
+  const text = done.text || `there is no tool ${name}`;
+  conversation.addResult(id, name, text, done.failed);
+  tell({ type: 'tool_result', id, content: text, is_error: done.failed });
+}
+
+const systemPrompt = ({ worktree, system_prompt }: Job, tools: readonly Tool[]): string =>
+  [
+    system_prompt.trim(),
+    `You work alone in ${worktree}; nobody answers questions. Paths are relative to it, and nothing outside of it can be reached. ` +
+      `You have these tools: ${tools.map(({ name }) => name).join(', ')}. Look before you change, and check what you did. ` +
+      'When all is done, say in a few sentences what you did, and call no tool: that ends your work.',
+  ]
+    .filter(Boolean)
+    .join('\n\n');

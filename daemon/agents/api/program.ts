@@ -1,0 +1,51 @@
+// The program of the api agent, a process of its own: reads its job from stdin, works, tells what it does, and leaves an exit code.
+import { text } from 'node:stream/consumers';
+import { messageOf } from '../../errors.ts';
+import { endPrograms } from '../../process/run.ts';
+import { Conversation } from './conversation.ts';
+import { Fault } from './fault.ts';
+import { type Job, keyNames } from './job.ts';
+import { converse } from './loop.ts';
+import { Router } from './router.ts';
+import { tell } from './tell.ts';
+import { toolEnv } from './tools/command.ts';
+import { openServers } from './tools/mcp.ts';
+import { toolsFor } from './tools/tools.ts';
+
+// What the SDK warns of (a model it does not know …) is nothing that anyone could mend here.
+Object.assign(globalThis, { AI_SDK_LOG_WARNINGS: false });
+
+for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const)
+  process.once(signal, () => {
+    // A command that runs is ended first, since it leads a session of its own; then we die by the signal, as if unhandled.
+    void endPrograms().finally(() => process.kill(process.pid, signal));
+  });
+
+async function main(): Promise<void> {
+  const job = JSON.parse(await text(process.stdin)) as Job;
+  const model = job.servers[0]?.model ?? '';
+  const conversation = job.resume ? Conversation.resume(job.conversation) : Conversation.begin(job.conversation);
+  // No session is told: the daemon then knows that there is none to go on with.
+  if (!conversation)
+    throw new Fault(
+      'failed',
+      `the session ${job.session} ${job.resume ? 'is not there any more' : 'is there already'}`,
+    );
+  tell({ type: 'session', session: job.session, model });
+  const env = toolEnv(process.env, keyNames(job.servers));
+  const servers = await openServers(job.mcp, { cwd: job.worktree, env });
+  try {
+    const used = { input: 0, output: 0, cache_read: 0, cache_write: 0 };
+    const tools = [...toolsFor(job, env), ...servers.tools];
+    const output = await converse({ job, conversation, router: new Router(job.servers), tools, used });
+    tell({ type: 'result', success: true, output, usage: used, session: job.session });
+  } finally {
+    await servers.close();
+  }
+}
+
+await main().catch((thrown: unknown) => {
+  const { outcome, resets_at } = thrown instanceof Fault ? thrown : new Fault('failed', '');
+  tell({ type: 'error', outcome, content: messageOf(thrown), ...(resets_at ? { resets_at } : {}) });
+  process.exitCode = 1;
+});

@@ -1,0 +1,244 @@
+// The api agent as a real child process against scripted model servers: what it answers, and how each end is judged.
+import { randomUUID } from 'node:crypto';
+import { appendFileSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { api } from '../../../daemon/agents/api/api.ts';
+import { anthropic } from '../../fakes/anthropic-messages.ts';
+import { type ModelServer, type Script, startModelServer } from '../../fakes/model-server.ts';
+import { openaiChat } from '../../fakes/openai-chat.ts';
+import { CliBench, type Ran, type RunHow, until } from '../../helpers/cli-run.ts';
+import { endpoint, FORMS, KEY, offered, results, sent, use } from './bench.ts';
+
+const usage = { input: 100, output: 50, cache_read: 30 };
+const sum = { input: 200, output: 100, cache_read: 60, cache_write: 0, cost_usd: null };
+
+let bench: CliBench;
+let model: ModelServer;
+beforeEach(async () => {
+  bench = await CliBench.open(api, [], [openaiChat, anthropic]);
+  ({ model } = bench);
+  bench.env = { MY_MODEL_KEY: KEY };
+});
+afterEach(() => bench.close());
+
+const inRepo = (name: string) => readFileSync(join(bench.repo, name), 'utf8');
+const run = (script: Script, how: RunHow = {}, form: (typeof FORMS)[number] = 'openai'): Promise<Ran> =>
+  bench.run(script, { ...how, request: { model: 'm', endpoints: [endpoint(form, model.url)], ...how.request } });
+
+describe.each(FORMS)('a model server of the %s form', (form) => {
+  test('edits a file, then goes on with the session and a new prompt', async () => {
+    const new_session = randomUUID();
+    const script = [
+      { text: 'I write it.', ...use('write_file', { path: 'a/hello.txt', content: 'hello\n' }), usage },
+      { text: 'Written.', usage },
+    ];
+    const first = await run(script, { request: { new_session } }, form);
+    expect(first.verdict).toMatchObject({ outcome: 'ok', reason: '', output: 'Written.', session: new_session });
+    expect(first.verdict).toMatchObject({ model: 'm', usage: sum });
+    expect(inRepo('a/hello.txt')).toBe('hello\n');
+    const types = first.events.map((event) => event.type).join(' ');
+    expect(types).toBe('session agent_thought tool_call tool_result session result');
+    expect([first.code, first.openTools, first.finished, first.stderr]).toEqual([0, 0, true, '']);
+    expect(JSON.stringify(model.main[0]!.body)).toContain('You are careful.');
+    expect(model.main[0]!.body['model']).toBe('m');
+    expect(results(model.main[1])).toEqual(['wrote 6 characters to a/hello.txt']);
+    const { authorization, 'x-api-key': key } = model.main[0]!.headers;
+    expect(form === 'openai' ? authorization : key).toBe(form === 'openai' ? `Bearer ${KEY}` : KEY);
+
+    const second = await run(
+      [{ text: 'Still here.' }],
+      { request: { session: new_session, prompt: '-x go on' } },
+      form,
+    );
+    expect(second.verdict).toMatchObject({ outcome: 'ok', output: 'Still here.', session: new_session });
+    expect(second.verdict.usage).toMatchObject({ input: 100, output: 10 });
+    for (const part of ['Write hello.txt', 'I write it.', 'Written.', '-x go on'])
+      expect(sent(model.main[2])).toContain(part);
+  });
+
+  test('killed in a tool, it is gone on with: the call is answered, a torn line is dropped', async () => {
+    const new_session = randomUUID();
+    const killed = await run(
+      [{ tools: [use('run_command', { command: 'touch begun; sleep 60' }).tools![0]!] }],
+      {
+        request: { new_session },
+        after: async (child) => {
+          await until(() => readdirSync(bench.repo).includes('begun'));
+          child.kill('SIGKILL');
+        },
+      },
+      form,
+    );
+    expect(killed.verdict).toMatchObject({ outcome: 'failed', session: new_session });
+    expect(killed.openTools).toBe(1);
+    const file = join(bench.root, `session-${new_session}.jsonl`);
+    expect(statSync(file).mode & 0o777).toBe(0o600);
+    appendFileSync(file, '{"role":"tool","content":[{"ty');
+    const resumed = await run([{ text: 'On.' }, { text: 'Again.' }], { request: { session: new_session } }, form);
+    expect(resumed.verdict).toMatchObject({ outcome: 'ok', output: 'On.' });
+    expect(results(model.main[1])[0]).toContain('its outcome is unknown');
+    const again = await run([{ text: 'Again.' }], { request: { session: new_session } }, form);
+    expect(again.verdict.output).toBe('Again.');
+    const lines = readFileSync(file, 'utf8').trimEnd().split('\n');
+    expect(lines.map((line) => (JSON.parse(line) as { role: string }).role).join(' ')).toBe(
+      'user assistant tool user assistant user assistant',
+    );
+  });
+
+  test.each([
+    ['a wrong key', { status: 401 }, 'auth', 1],
+    ['an overloaded service', { status: 529 }, 'transient', 2],
+  ])('%s', async (_what, fault, outcome, calls) => {
+    const { verdict, code } = await run([{ fault, times: 99 }], {}, form);
+    expect(verdict).toMatchObject({ outcome, reason: `${form}: ${fault.status} scripted ${fault.status}` });
+    expect([code, model.main.length]).toEqual([1, calls]);
+  });
+
+  test('a limit tells when it resets, and is not asked again', async () => {
+    const { verdict } = await run([{ fault: { status: 429, headers: { 'retry-after': '3600' } }, times: 9 }], {}, form);
+    expect(verdict.outcome).toBe('rate_limited');
+    expect(Math.abs(Date.parse(verdict.retry_at!) - Date.now() - 3_600_000)).toBeLessThan(60_000);
+    expect(model.main).toHaveLength(1);
+  });
+
+  test('a connection that is cut in an answer or before it is tried once more', async () => {
+    const cut = await run([{ text: 'I begin', ...use('list_files', {}), network: 'cut' }, { text: 'Done.' }], {}, form);
+    expect(cut.verdict).toMatchObject({ outcome: 'ok', output: 'Done.' });
+    const dropped = await run([{ network: 'drop', times: 9 }], {}, form);
+    expect(dropped.verdict.outcome).toBe('transient');
+    expect(model.main).toHaveLength(4);
+  });
+
+  test('an answer that is cut off at its limit, and one that is empty, are asked to go on', async () => {
+    const ran = await run([{ text: 'The first', truncated: true }, { text: ' ' }, { text: 'The end.' }], {}, form);
+    expect(ran.verdict).toMatchObject({ outcome: 'ok', output: 'The end.' });
+    expect(sent(model.main[1])).toContain('was cut off');
+    expect(sent(model.main[2])).toContain('was empty');
+    const never = await run([{ text: 'x', truncated: true, times: 99 }], {}, form);
+    expect(never.verdict).toMatchObject({ outcome: 'failed', reason: 'the model gave no answer (length)' });
+  });
+
+  test('the number of steps is limited', async () => {
+    const ran = await run([{ ...use('list_files', {}), times: 99 }], { request: { max_turns: 3 } }, form);
+    expect(ran.verdict.outcome).toBe('max_turns');
+    expect(model.main).toHaveLength(3);
+    expect(ran.verdict.usage.input).toBe(300);
+  });
+
+  test('wrong input, a tool that is not there and one that is not allowed are told to the model', async () => {
+    const script: Script = [
+      use('read_file', { file: 'x' }),
+      use('nonsense', {}),
+      use('write_file', { path: 'x', content: '' }),
+      use('run_command', { command: 'touch y' }),
+      { text: 'I see.' },
+    ];
+    const ran = await run(script, { settings: { permissions: 'read' } }, form);
+    expect(ran.verdict.outcome).toBe('ok');
+    expect(offered(model.main[0])).toEqual(['read_file', 'list_files', 'search']);
+    const told = results(model.main[4]);
+    expect(told[0]).toContain('wrong input');
+    expect(told[1]).toContain('nonsense');
+    expect(told[2]).toContain('may only read');
+    expect(told[3]).toContain('may not run commands');
+    expect(readdirSync(bench.repo)).toEqual(['.git']);
+    expect(ran.events.filter((event) => event.type === 'tool_result').every((event) => event.is_error)).toBe(true);
+  });
+});
+
+describe('several model servers', () => {
+  let other: ModelServer;
+  beforeEach(async () => {
+    other = await startModelServer([], [openaiChat]);
+  });
+  afterEach(() => other.close());
+  const both = () => [endpoint('openai', model.url, { name: 'a' }), endpoint('openai', other.url, { name: 'b' })];
+
+  test.each([
+    ['that fails', { fault: { status: 500 }, times: 99 }, 2],
+    ['that is limited', { fault: { status: 429 }, times: 99 }, 1],
+    ['that is gone', { network: 'drop' as const, times: 99 }, 2],
+  ])('one %s hands over to the next, which is kept', async (_what, step, calls) => {
+    other.play([use('list_files', {}), { text: 'From b.' }]);
+    const ran = await run([step], { request: { endpoints: both() } });
+    expect(ran.verdict).toMatchObject({ outcome: 'ok', output: 'From b.' });
+    expect([model.main.length, other.main.length]).toEqual([calls, 2]);
+    expect(ran.events).toContainEqual({ type: 'log', content: expect.stringContaining('b is asked') });
+  });
+
+  test('when all fail the run may be tried again; when all are limited it waits for the first reset', async () => {
+    other.play([{ fault: { status: 503 }, times: 99 }]);
+    const failed = await run([{ network: 'drop', times: 99 }], { request: { endpoints: both() } });
+    expect(failed.verdict.outcome).toBe('transient');
+    expect([model.main.length, other.main.length]).toEqual([2, 2]);
+    other.play([{ fault: { status: 429, headers: { 'retry-after': '60' } } }]);
+    const limited = await run([{ fault: { status: 429, headers: { 'retry-after': '6000' } } }], {
+      request: { endpoints: both() },
+    });
+    expect(limited.verdict.outcome).toBe('rate_limited');
+    expect(Date.parse(limited.verdict.retry_at!) - Date.now()).toBeLessThan(120_000);
+  });
+});
+
+test('without endpoints the name of the model says which service, and OPENAI_BASE_URL where', async () => {
+  const at = { endpoints: [], model: 'openai/tiny' };
+  const env = { OPENAI_BASE_URL: model.url, OPENAI_API_KEY: KEY };
+  expect((await run([{ text: 'Hi.' }], { request: at, env })).verdict).toMatchObject({ outcome: 'ok', model: 'tiny' });
+  expect(model.main[0]!.headers.authorization).toBe(`Bearer ${KEY}`);
+  const keyless = await run([{ text: 'Hi.' }], { request: at, env: { OPENAI_BASE_URL: model.url } });
+  expect(keyless.verdict.outcome).toBe('ok');
+  expect(model.main[1]!.headers.authorization).toBeUndefined();
+  const claude = { endpoints: [], model: 'anthropic/tiny' };
+  const without = await run([], { request: claude, env: { ANTHROPIC_BASE_URL: model.url } });
+  expect(without.verdict).toMatchObject({ outcome: 'auth', reason: expect.stringContaining('ANTHROPIC_API_KEY') });
+  for (const name of [null, 'tiny'])
+    await expect(run([], { request: { endpoints: [], model: name } })).rejects.toThrow(/model/);
+});
+
+test('an unknown session, or one that is taken, leaves none to go on with', async () => {
+  const unknown = await run([], { request: { session: '../../etc/passwd' } });
+  expect(unknown.verdict).toMatchObject({ outcome: 'failed', session: null });
+  const new_session = randomUUID();
+  await run([{ text: 'one' }], { request: { new_session } });
+  const taken = await run([{ text: 'two' }], { request: { new_session } });
+  expect(taken.verdict).toMatchObject({ outcome: 'failed', session: null });
+  expect(model.main).toHaveLength(1);
+});
+
+test('SIGTERM ends it at once, in a silent call and in a command, and nothing is left', async () => {
+  const started = Date.now();
+  const silent = await run([{ network: 'hang' }], {
+    after: async (child) => {
+      await until(() => model.main.length > 0);
+      child.kill('SIGTERM');
+    },
+  });
+  expect([silent.signal, silent.verdict.outcome]).toEqual(['SIGTERM', 'failed']);
+  const busy = await run([use('run_command', { command: 'setsid sleep 300 & echo $! > pid; wait' })], {
+    after: async (child) => {
+      await until(() => readdirSync(bench.repo).includes('pid') && inRepo('pid').endsWith('\n'));
+      child.kill('SIGTERM');
+    },
+  });
+  expect(busy.signal).toBe('SIGTERM');
+  expect(readdirSync('/proc')).not.toContain(inRepo('pid').trim());
+  expect(Date.now() - started).toBeLessThan(20_000);
+});
+
+test('the prompt is cached by Anthropic servers, and used amounts are told while it runs', async () => {
+  const ran = await run([use('list_files', {}), { text: 'Done.' }], {}, 'anthropic');
+  const body = JSON.stringify(model.main[1]!.body);
+  expect(body.match(/"cache_control":\{"type":"ephemeral"\}/g)).toHaveLength(3);
+  const stdout = readFileSync(join(bench.root, 'run-0', 'stdout'), 'utf8')
+    .trim()
+    .split('\n');
+  const reader = api.reader();
+  const spent: number[] = [];
+  for (const line of stdout.slice(0, -1)) {
+    reader.line(line);
+    if (line.includes('"usage"')) spent.push(reader.spent.input);
+  }
+  expect(spent).toEqual([100, 200]);
+  expect(ran.verdict.usage.input).toBe(200);
+});
