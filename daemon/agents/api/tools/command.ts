@@ -36,7 +36,7 @@ export function commandTool(tree: Worktree, env: Record<string, string>): Tool {
 }
 
 /** Names of variables that look like secrets. */
-const SECRET = /(^|_)(API_?KEY|KEY|TOKEN|SECRET|PASS|PASSWORD|PASSWD|PASSPHRASE|CREDENTIALS?|AUTH)(_|$)|APIKEY/i;
+const SECRET = /(^|_)(KEY|TOKEN|SECRET|PASS|CREDENTIALS?|AUTH)(_|$)|APIKEY|PASSWORD|PASSWD|PASSPHRASE/i;
 
 /** What programs of the model may see of our environment: no key of a model server, and nothing that looks like a secret. */
 export function toolEnv(env: NodeJS.ProcessEnv, keys: readonly string[]): Record<string, string> {

@@ -38,7 +38,7 @@ export function listTool(tree: Worktree): Tool {
   );
 }
 
-export function searchTool(tree: Worktree): Tool {
+export function searchTool(tree: Worktree, search_ms = SEARCH_MS): Tool {
   return tool(
     'search',
     `Searches the lines of text files by a JavaScript regular expression, at most ${FOUND} hits. .git, node_modules and files that are no text are left out.`,
@@ -50,7 +50,7 @@ export function searchTool(tree: Worktree): Tool {
     }),
     (it) => {
       const matching = matcher(it.pattern, it.ignore_case);
-      const end = performance.now() + SEARCH_MS;
+      const end = performance.now() + search_ms;
       const found: string[] = [];
       for (const file of filesBelow(tree.readable(it.path))) {
         const name = tree.name(file);
@@ -84,7 +84,7 @@ function matcher(pattern: string, ignoreCase: boolean): (lines: string[], end: n
       return script.runInContext(scope, { timeout: Math.max(1, Math.ceil(end - performance.now())) }) as number[];
     } catch (thrown) {
       if ((thrown as NodeJS.ErrnoException).code !== 'ERR_SCRIPT_EXECUTION_TIMEOUT') throw thrown;
-      throw new Refusal(`the search took longer than ${SEARCH_MS / 1000} s: use a simpler expression or a glob`);
+      throw new Refusal(`the search took longer than it may: use a simpler expression or a glob`);
     }
   };
 }
