@@ -1,4 +1,5 @@
 // The loop of the api agent: ask the model, do what it asks for, write down both, until it has an answer.
+import { redact } from '../../secrets.ts';
 import type { Tokens } from '../../task/terms.ts';
 import { summary } from '../json.ts';
 import type { Conversation } from './conversation.ts';
@@ -69,7 +70,8 @@ async function perform({ conversation, tools }: Run, { id, name, input, invalid 
   tell({ type: 'tool_call', id, name, content: summary(input) });
   const tool = tools.find((one) => one.name === name);
   const done: Done = tool && !invalid ? await tool.run(input) : { text: REFUSED[name] ?? invalid ?? '', failed: true };
-  const text = done.text || `there is no tool ${name}`;
+  // A command may find our keys, since it runs as the same user: neither the model nor a file is told of them.
+  const text = redact(done.text || `there is no tool ${name}`);
   conversation.addResult(id, name, text, done.failed);
   tell({ type: 'tool_result', id, content: text, is_error: done.failed });
 }

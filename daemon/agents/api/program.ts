@@ -2,6 +2,7 @@
 import { text } from 'node:stream/consumers';
 import { messageOf } from '../../errors.ts';
 import { endPrograms } from '../../process/run.ts';
+import { guard, useSecrets } from '../../secrets.ts';
 import { Conversation } from './conversation.ts';
 import { Fault } from './fault.ts';
 import { type Job, keyNames } from './job.ts';
@@ -24,6 +25,8 @@ for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const)
 async function main(): Promise<void> {
   const job = JSON.parse(await text(process.stdin)) as Job;
   const model = job.servers[0]?.model ?? '';
+  useSecrets({ secrets: {} }, job.worktree);
+  for (const name of keyNames(job.servers)) guard(name, process.env[name] ?? '');
   const conversation = job.resume ? Conversation.resume(job.conversation) : Conversation.begin(job.conversation);
   // No session is told: the daemon then knows that there is none to go on with.
   if (!conversation)

@@ -217,7 +217,10 @@ test('keys and secrets reach no command, no MCP server, no argument and no file'
   const secrets = { ANTHROPIC_API_KEY: KEY, NPM_TOKEN: KEY, DB_PASSWORD: KEY, TOWPATH_RUN: 't/1/x', HARMLESS: 'yes' };
   const look = 'tr "\\0" "\\n" < /proc/self/environ; cat /proc/$PPID/cmdline | tr "\\0" " "';
   const request = { model: 'm', endpoints: [endpoint('openai', model.url)], mcp: { echo } };
-  const [told] = await answers([use('run_command', { command: look })], { env: secrets, request });
+  const spy = use('run_command', { command: 'tr "\\0" "\\n" < /proc/$PPID/environ' });
+  const [told, spied] = await answers([use('run_command', { command: look }), spy], { env: secrets, request });
+  expect(spied).toContain('NPM_TOKEN=[');
+  expect(model.calls.map((call) => JSON.stringify(call.body)).join('')).not.toContain(KEY);
   expect(told).toContain('HARMLESS=yes');
   expect(told).toContain('TOWPATH_RUN=t/1/x');
   expect(told).toContain('program.ts');
