@@ -15,7 +15,7 @@ export const api: Agent = {
   env: [...PUBLIC_KEYS, ...BASES, 'NODE_EXTRA_CA_CERTS'],
   models: {},
   // As measured of one that waits for a model server that is silent.
-  idle: { cpu_ms: 4, io_bytes: 100, switches: 20 },
+  idle: { cpu_ms: 2, io_bytes: 15, switches: 8 },
 
   getCapabilities: () => ({
     resume: true,

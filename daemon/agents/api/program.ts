@@ -10,7 +10,6 @@ import { converse } from './loop.ts';
 import { Router } from './router.ts';
 import { tell } from './tell.ts';
 import { toolEnv } from './tools/command.ts';
-import { openServers } from './tools/mcp.ts';
 import { toolsFor } from './tools/tools.ts';
 
 // What the SDK warns of (a model it does not know …) is nothing that anyone could mend here.
@@ -36,7 +35,7 @@ async function main(): Promise<void> {
     );
   tell({ type: 'session', session: job.session, model });
   const env = toolEnv(process.env, keyNames(job.servers));
-  const servers = await openServers(job.mcp, { cwd: job.worktree, env });
+  const servers = await mcpServers(job, env);
   try {
     const used = { input: 0, output: 0, cache_read: 0, cache_write: 0 };
     const tools = [...toolsFor(job, env), ...servers.tools];
@@ -45,6 +44,13 @@ async function main(): Promise<void> {
   } finally {
     await servers.close();
   }
+}
+
+/** The client is loaded where it is wanted: it is as large as all the rest. */
+async function mcpServers({ mcp, worktree }: Job, env: Record<string, string>) {
+  if (Object.keys(mcp).length === 0) return { tools: [], close: async () => {} };
+  const { openServers } = await import('./tools/mcp.ts');
+  return openServers(mcp, { cwd: worktree, env });
 }
 
 await main().catch((thrown: unknown) => {

@@ -28,7 +28,8 @@ export class Router {
         this.#at = at;
         return answer;
       } catch (thrown) {
-        if (!(thrown instanceof Fault) || !isOthers(thrown)) throw thrown;
+        if (!(thrown instanceof Fault) || !(isOthers(thrown) || (isPayers(thrown) && server !== this.#servers[0])))
+          throw thrown;
         faults.push(thrown);
         if (n + 1 < this.#servers.length) tell({ type: 'log', content: `${thrown.message}: ${next.name} is asked` });
       }
@@ -39,6 +40,9 @@ export class Router {
 
 /** A fault of the server, not of what was asked: another one may answer. */
 const isOthers = ({ outcome }: Fault): boolean => outcome === 'transient' || outcome === 'rate_limited';
+
+/** A fault of the account. The daemon closes the first server for it, so that of a stand-in is not told as its. */
+const isPayers = ({ outcome }: Fault): boolean => outcome === 'auth' || outcome === 'billing';
 
 async function twice<T>(call: () => Promise<T>): Promise<T> {
   try {
@@ -54,6 +58,6 @@ async function twice<T>(call: () => Promise<T>): Promise<T> {
 /** One that may be over soon, else the limit that resets first. */
 function worst(faults: Fault[]): Fault {
   const transient = faults.findLast(({ outcome }) => outcome === 'transient');
-  const byReset = faults.toSorted((a, b) => (a.resets_at ?? '9').localeCompare(b.resets_at ?? '9'));
+  const byReset = faults.filter(isOthers).toSorted((a, b) => (a.resets_at ?? '9').localeCompare(b.resets_at ?? '9'));
   return transient ?? byReset[0]!;
 }

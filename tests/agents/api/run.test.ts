@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { api } from '../../../daemon/agents/api/api.ts';
 import { anthropic } from '../../fakes/anthropic-messages.ts';
-import { type ModelServer, type Script, startModelServer } from '../../fakes/model-server.ts';
+import type { ModelServer, Script } from '../../fakes/model-server.ts';
 import { openaiChat } from '../../fakes/openai-chat.ts';
 import { CliBench, type Ran, type RunHow, until } from '../../helpers/cli-run.ts';
 import { endpoint, FORMS, KEY, offered, results, sent, use } from './bench.ts';
@@ -145,55 +145,6 @@ describe.each(FORMS)('a model server of the %s form', (form) => {
     expect(readdirSync(bench.repo)).toEqual(['.git']);
     expect(ran.events.filter((event) => event.type === 'tool_result').every((event) => event.is_error)).toBe(true);
   });
-});
-
-describe('several model servers', () => {
-  let other: ModelServer;
-  beforeEach(async () => {
-    other = await startModelServer([], [openaiChat]);
-  });
-  afterEach(() => other.close());
-  const both = () => [endpoint('openai', model.url, { name: 'a' }), endpoint('openai', other.url, { name: 'b' })];
-
-  test.each([
-    ['that fails', { fault: { status: 500 }, times: 99 }, 2],
-    ['that is limited', { fault: { status: 429 }, times: 99 }, 1],
-    ['that is gone', { network: 'drop' as const, times: 99 }, 2],
-  ])('one %s hands over to the next, which is kept', async (_what, step, calls) => {
-    other.play([use('list_files', {}), { text: 'From b.' }]);
-    const ran = await run([step], { request: { endpoints: both() } });
-    expect(ran.verdict).toMatchObject({ outcome: 'ok', output: 'From b.' });
-    expect([model.main.length, other.main.length]).toEqual([calls, 2]);
-    expect(ran.events).toContainEqual({ type: 'log', content: expect.stringContaining('b is asked') });
-  });
-
-  test('when all fail the run may be tried again; when all are limited it waits for the first reset', async () => {
-    other.play([{ fault: { status: 503 }, times: 99 }]);
-    const failed = await run([{ network: 'drop', times: 99 }], { request: { endpoints: both() } });
-    expect(failed.verdict.outcome).toBe('transient');
-    expect([model.main.length, other.main.length]).toEqual([2, 2]);
-    other.play([{ fault: { status: 429, headers: { 'retry-after': '60' } } }]);
-    const limited = await run([{ fault: { status: 429, headers: { 'retry-after': '6000' } } }], {
-      request: { endpoints: both() },
-    });
-    expect(limited.verdict.outcome).toBe('rate_limited');
-    expect(Date.parse(limited.verdict.retry_at!) - Date.now()).toBeLessThan(120_000);
-  });
-});
-
-test('without endpoints the name of the model says which service, and OPENAI_BASE_URL where', async () => {
-  const at = { endpoints: [], model: 'openai/tiny' };
-  const env = { OPENAI_BASE_URL: model.url, OPENAI_API_KEY: KEY };
-  expect((await run([{ text: 'Hi.' }], { request: at, env })).verdict).toMatchObject({ outcome: 'ok', model: 'tiny' });
-  expect(model.main[0]!.headers.authorization).toBe(`Bearer ${KEY}`);
-  const keyless = await run([{ text: 'Hi.' }], { request: at, env: { OPENAI_BASE_URL: model.url } });
-  expect(keyless.verdict.outcome).toBe('ok');
-  expect(model.main[1]!.headers.authorization).toBeUndefined();
-  const claude = { endpoints: [], model: 'anthropic/tiny' };
-  const without = await run([], { request: claude, env: { ANTHROPIC_BASE_URL: model.url } });
-  expect(without.verdict).toMatchObject({ outcome: 'auth', reason: expect.stringContaining('ANTHROPIC_API_KEY') });
-  for (const name of [null, 'tiny'])
-    await expect(run([], { request: { endpoints: [], model: name } })).rejects.toThrow(/model/);
 });
 
 test('an unknown session, or one that is taken, leaves none to go on with', async () => {
