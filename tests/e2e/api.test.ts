@@ -123,6 +123,18 @@ describe('a daemon with the api agent', () => {
     expect(model.main).toHaveLength(2);
   });
 
+  test('one whose model server never answers is stuck, though its runtime ticks on, and goes on later', async () => {
+    ws.file('towpath.yaml', `${readFileSync(ws.path('towpath.yaml'), 'utf8')}timeouts: {stuck: 6s}\n`);
+    model.play([bash('echo one > hello.txt'), { network: 'hang' }, { text: 'Done.' }]);
+    ws.drop('t', task());
+    await start();
+    await ws.reaches('t', 'done', 90_000);
+    expect(ws.show('t')).toMatchObject({ attempts: 2, outcome: 'ok', result: 'Done.' });
+    expect(JSON.parse(readFileSync(ws.path('.towpath/runs/t/1/verdict.json'), 'utf8'))).toMatchObject({
+      ended: 'stuck',
+    });
+  }, 120_000);
+
   test('a model that no server serves holds the task with what to do', async () => {
     ws.drop('t', task('model: nowhere\n'));
     await start();
