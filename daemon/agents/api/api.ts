@@ -51,6 +51,7 @@ function launch(request: AgentRequest, settings: AgentSettings): Launch {
     prompt: request.prompt,
     system_prompt: request.system_prompt,
     worktree: request.worktree,
+    model: request.model ?? '',
     permissions: settings.permissions,
     max_turns: request.max_turns,
     mcp: mcpOf(request),

@@ -17,6 +17,8 @@ export interface Job {
   prompt: string;
   system_prompt: string;
   worktree: string;
+  /** As the task calls it: under that name it is shown, and priced. */
+  model: string;
   permissions: AgentSettings['permissions'];
   max_turns: number | null;
   mcp: Record<string, McpServer>;

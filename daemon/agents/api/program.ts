@@ -23,7 +23,6 @@ for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const)
 
 async function main(): Promise<void> {
   const job = JSON.parse(await text(process.stdin)) as Job;
-  const model = job.servers[0]?.model ?? '';
   useSecrets({ secrets: {} }, job.worktree);
   for (const name of keyNames(job.servers)) guard(name, process.env[name] ?? '');
   const conversation = job.resume ? Conversation.resume(job.conversation) : Conversation.begin(job.conversation);
@@ -33,7 +32,7 @@ async function main(): Promise<void> {
       'failed',
       `the session ${job.session} ${job.resume ? 'is not there any more' : 'is there already'}`,
     );
-  tell({ type: 'session', session: job.session, model });
+  tell({ type: 'session', session: job.session, model: job.model });
   const env = toolEnv(process.env, keyNames(job.servers));
   const servers = await mcpServers(job, env);
   try {

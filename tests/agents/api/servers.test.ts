@@ -97,7 +97,11 @@ test.each([
 test('without endpoints the name of the model says which service, and OPENAI_BASE_URL where', async () => {
   const at = { endpoints: [], model: 'openai/tiny' };
   const env = { OPENAI_BASE_URL: model.url, OPENAI_API_KEY: KEY };
-  expect((await run([{ text: 'Hi.' }], { request: at, env })).verdict).toMatchObject({ outcome: 'ok', model: 'tiny' });
+  expect((await run([{ text: 'Hi.' }], { request: at, env })).verdict).toMatchObject({
+    outcome: 'ok',
+    model: 'openai/tiny',
+  });
+  expect(model.main[0]!.body['model']).toBe('tiny');
   expect(model.main[0]!.headers.authorization).toBe(`Bearer ${KEY}`);
   const keyless = await run([{ text: 'Hi.' }], { request: at, env: { OPENAI_BASE_URL: model.url } });
   expect(keyless.verdict.outcome).toBe('ok');
