@@ -135,6 +135,19 @@ describe('a daemon with the api agent', () => {
     });
   }, 120_000);
 
+  test('asks a person by the tool of Towpath, and goes on in its conversation with the answer', async () => {
+    const ask = { tools: [{ name: 'mcp__towpath__ask', input: { question: 'Which colour?' } }] };
+    model.play([ask, { text: 'I wait.' }, bash('echo blue > colour.txt'), { text: 'Painted.' }]);
+    ws.drop('t', task('mcp: [towpath]\n'));
+    await start();
+    await ws.reaches('t', 'blocked', 30_000);
+    expect(ws.show('t')).toMatchObject({ outcome: 'needs_input', question: 'Which colour?' });
+    expect(ws.run(['answer', 't', '-m', 'Blue, please.']).code).toBe(0);
+    await ws.reaches('t', 'done', 30_000);
+    for (const part of ['Which colour?', 'Blue, please.']) expect(sent(2)).toContain(part);
+    expect(ws.show('t')).toMatchObject({ result: 'Painted.', attempts: 1 });
+  });
+
   test('a model that no server serves holds the task with what to do', async () => {
     ws.drop('t', task('model: nowhere\n'));
     await start();

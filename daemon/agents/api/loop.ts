@@ -79,7 +79,7 @@ async function perform({ conversation, tools }: Run, { id, name, input, invalid 
 const systemPrompt = ({ worktree, system_prompt }: Job, tools: readonly Tool[]): string =>
   [
     system_prompt.trim(),
-    `You work alone in ${worktree}; nobody answers questions. Paths are relative to it, and nothing outside of it can be reached. ` +
+    `You work alone in ${worktree}; nobody answers while you do. Paths are relative to it, and nothing outside of it can be reached. ` +
       `You have these tools: ${tools.map(({ name }) => name).join(', ')}. Look before you change, and check what you did. ` +
       'When all is done, say in a few sentences what you did, and call no tool: that ends your work.',
   ]
