@@ -5,6 +5,7 @@ import { dirname, join } from 'node:path';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { ClaudeReader } from '../../daemon/agents/claude/stream.ts';
+import { GeminiReader } from '../../daemon/agents/gemini/stream.ts';
 import { Output } from '../../daemon/agents/output.ts';
 import type { AgentEvent, Reader } from '../../daemon/agents/port.ts';
 import { StreamReader } from '../../daemon/agents/stream.ts';
@@ -123,36 +124,62 @@ test.skipIf(unable)(
   },
 );
 
-test('a reader that takes over the state of another ends as that would have', () => {
-  const message = (id: string, block: object) =>
-    JSON.stringify({
-      ...{ type: 'assistant', parent_tool_use_id: null },
-      message: { id, model: 'm', content: [block], usage: { input_tokens: 7, output_tokens: 3 } },
-    });
-  const lines = [
-    '{"type":"system","subtype":"init","session_id":"s-1","model":"m"}',
-    message('m1', { type: 'text', text: 'I look.' }),
-    message('m1', { type: 'tool_use', id: 't1', name: 'Bash', input: { command: 'ls' } }),
-    '{"type":"user","message":{"content":[{"type":"tool_result","tool_use_id":"t1","content":"a"}]}}',
-    '{"type":"rate_limit_event","rate_limit_info":{"status":"rejected","resetsAt":1900000000}}',
-    message('m2', { type: 'tool_use', id: 't2', name: 'Bash', input: { command: 'sleep 9' } }),
-    '{"type":"result","subtype":"success","is_error":false,"result":"done","session_id":"s-1","usage":{"input_tokens":1},"total_cost_usd":0.5}',
-    message('m3', { type: 'text', text: 'One thing more.' }),
-    '{"type":"assistant","error":"overloaded","message":{"model":"<synthetic>","content":[{"type":"text","text":"busy"}]}}',
-  ];
-  for (const code of [0, 1])
-    for (let until = 0; until <= lines.length; until++)
-      for (let at = 0; at <= until; at++) {
-        const [alone, first, second] = [new ClaudeReader(), new ClaudeReader(), new ClaudeReader()];
-        for (const line of lines.slice(0, until)) alone.line(line);
-        for (const line of lines.slice(0, at)) first.line(line);
-        second.restore(JSON.parse(JSON.stringify(first.state)));
-        for (const line of lines.slice(at, until)) second.line(line);
-        const end = { code, signal: null, stderr: '', stdout: '' };
-        expect(second.conclude(end)).toEqual(alone.conclude(end));
-        expect(second.state).toEqual(alone.state);
-      }
-});
+const message = (id: string, block: object) =>
+  JSON.stringify({
+    ...{ type: 'assistant', parent_tool_use_id: null },
+    message: { id, model: 'm', content: [block], usage: { input_tokens: 7, output_tokens: 3 } },
+  });
+/** Streams that hold whatever a reader has to remember. */
+const STREAMS: [string, () => Reader, string[]][] = [
+  [
+    'claude',
+    () => new ClaudeReader(),
+    [
+      '{"type":"system","subtype":"init","session_id":"s-1","model":"m"}',
+      message('m1', { type: 'text', text: 'I look.' }),
+      message('m1', { type: 'tool_use', id: 't1', name: 'Bash', input: { command: 'ls' } }),
+      '{"type":"user","message":{"content":[{"type":"tool_result","tool_use_id":"t1","content":"a"}]}}',
+      '{"type":"rate_limit_event","rate_limit_info":{"status":"rejected","resetsAt":1900000000}}',
+      message('m2', { type: 'tool_use', id: 't2', name: 'Bash', input: { command: 'sleep 9' } }),
+      '{"type":"result","subtype":"success","is_error":false,"result":"done","session_id":"s-1","usage":{"input_tokens":1},"total_cost_usd":0.5}',
+      message('m3', { type: 'text', text: 'One thing more.' }),
+      '{"type":"assistant","error":"overloaded","message":{"model":"<synthetic>","content":[{"type":"text","text":"busy"}]}}',
+    ],
+  ],
+  [
+    'gemini',
+    () => new GeminiReader(),
+    [
+      '{"type":"init","session_id":"s-1","model":"m"}',
+      '{"type":"message","role":"assistant","content":"I lo","delta":true}',
+      '{"type":"message","role":"assistant","content":"ok.","delta":true}',
+      '{"type":"tool_use","tool_name":"run","tool_id":"t1","parameters":{"command":"ls"}}',
+      '{"type":"tool_result","tool_id":"t1","status":"success","output":"a"}',
+      '{"type":"tool_use","tool_name":"run","tool_id":"t2","parameters":{"command":"sleep 9"}}',
+      '{"type":"error","severity":"warning","message":"Loop detected"}',
+      '{"type":"message","role":"assistant","content":"Done.","delta":true}',
+      '{"type":"result","timestamp":"2026-11-21T10:00:00Z","status":"success","stats":{"input":5,"input_tokens":5,"total_tokens":7}}',
+    ],
+  ],
+];
+
+test.each(STREAMS)(
+  'a reader of %s that takes over the state of another ends as that would have',
+  (_name, fresh, lines) => {
+    for (const code of [0, 1])
+      for (let until = 0; until <= lines.length; until++)
+        for (let at = 0; at <= until; at++) {
+          const [alone, first, second] = [fresh(), fresh(), fresh()];
+          for (const line of lines.slice(0, until)) alone.line(line);
+          for (const line of lines.slice(0, at)) first.line(line);
+          second.restore(JSON.parse(JSON.stringify(first.state)));
+          for (const line of lines.slice(at, until)) second.line(line);
+          const end = { code, signal: null, stderr: '', stdout: '' };
+          expect(second.conclude(end)).toEqual(alone.conclude(end));
+          expect(second.state).toEqual(alone.state);
+        }
+  },
+);
 
 /** Keeps the lines of both streams, and in its state how many there were. */
 class BothReader extends StreamReader {

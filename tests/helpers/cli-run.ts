@@ -84,10 +84,11 @@ export class CliBench {
     mkdirSync(run_dir);
     const request = blankRequest({ worktree: this.repo, run_dir, ...how.request });
     const launch = this.#agent.launch(request, { ...SETTINGS, command: this.#command, ...how.settings });
+    // What the daemon lets through wins over what the adapter asks for, as in a run.
     const env: Record<string, string | undefined> = {
+      ...launch.env,
       ...{ PATH: process.env['PATH'], HOME: this.home, LANG: 'C.UTF-8', TERM: 'dumb', TMPDIR: join(this.root, 'tmp') },
       ...this.env,
-      ...launch.env,
       ...how.env,
     };
     for (const [name, value] of Object.entries(env)) if (value === undefined) delete env[name];
