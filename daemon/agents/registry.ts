@@ -10,12 +10,13 @@ import { claude } from './claude/claude.ts';
 import { codex } from './codex/codex.ts';
 import { commandAgent, resolveCommand } from './command.ts';
 import { gemini } from './gemini/gemini.ts';
+import { opencode } from './opencode/opencode.ts';
 import type { Agent, AgentSettings, Probe } from './port.ts';
 import { shell } from './shell.ts';
 
-const BUILT_IN: readonly Agent[] = [claude, codex, gemini, aider, api, shell];
+const BUILT_IN: readonly Agent[] = [claude, codex, gemini, opencode, aider, api, shell];
 /** What `agent: auto` tries, in this order. */
-const AUTO: readonly string[] = ['claude', 'codex', 'gemini', 'aider'];
+const AUTO: readonly string[] = ['claude', 'codex', 'gemini', 'opencode', 'aider'];
 /** How long what a probe said is believed, ms. */
 const PROBE_MS = 60_000;
 

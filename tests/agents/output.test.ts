@@ -6,6 +6,7 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { ClaudeReader } from '../../daemon/agents/claude/stream.ts';
 import { GeminiReader } from '../../daemon/agents/gemini/stream.ts';
+import { OpencodeReader } from '../../daemon/agents/opencode/stream.ts';
 import { Output } from '../../daemon/agents/output.ts';
 import type { AgentEvent, Reader } from '../../daemon/agents/port.ts';
 import { StreamReader } from '../../daemon/agents/stream.ts';
@@ -159,6 +160,26 @@ const STREAMS: [string, () => Reader, string[]][] = [
       '{"type":"error","severity":"warning","message":"Loop detected"}',
       '{"type":"message","role":"assistant","content":"Done.","delta":true}',
       '{"type":"result","timestamp":"2026-11-21T10:00:00Z","status":"success","stats":{"input":5,"input_tokens":5,"total_tokens":7}}',
+    ],
+  ],
+  [
+    'opencode',
+    () => new OpencodeReader(),
+    [
+      '{"type":"towpath","session":"s-1"}',
+      '{"type":"towpath","model":"p/m"}',
+      '{"type":"towpath","call":{"id":"c1","tool":"bash","input":{"command":"ls"}}}',
+      '{"type":"step_start","sessionID":"s-1","part":{}}',
+      '{"type":"text","sessionID":"s-1","part":{"text":"I look."}}',
+      '{"type":"tool_use","sessionID":"s-1","part":{"tool":"bash","callID":"c1","state":{"status":"completed","output":"a"}}}',
+      '{"type":"step_finish","sessionID":"s-1","part":{"reason":"tool-calls","tokens":{"input":5,"output":2},"cost":0.5}}',
+      '{"type":"error","timestamp":1800000000000,"sessionID":"s-1","error":{"name":"ContextOverflowError","data":{"message":"long"}}}',
+      '{"type":"step_finish","sessionID":"s-1","part":{"reason":"stop"}}',
+      '{"type":"text","sessionID":"s-1","part":{"text":"go on","synthetic":true}}',
+      '{"type":"towpath","status":{"type":"retry","attempt":1,"message":"full","next":4000000000000}}',
+      '{"type":"text","sessionID":"s-1","part":{"text":"Done."}}',
+      '{"type":"step_finish","sessionID":"s-1","part":{"reason":"stop"}}',
+      '{"type":"towpath","status":{"type":"idle"}}',
     ],
   ],
 ];
