@@ -1,12 +1,11 @@
 // The real Gemini CLI under the real daemon, against a scripted model on loopback: the whole way of a task.
 import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import type { RunRecord, RunVerdict } from '../../daemon/attempt/execute.ts';
-import type { Lock } from '../../daemon/queue/port.ts';
 import { google } from '../fakes/google-generate.ts';
 import { type ModelServer, startModelServer } from '../fakes/model-server.ts';
+import { AgentScene, proc, processesOf } from '../helpers/agent-e2e.ts';
 import { CLIS } from '../helpers/clis.ts';
-import { TestWorkspace, tempDir, until } from '../helpers/workspace.ts';
+import { TestWorkspace, tempDir } from '../helpers/workspace.ts';
 
 const usage = { input: 1000, output: 50 };
 const bash = (command: string) => ({
@@ -18,12 +17,14 @@ describe('a daemon with the real Gemini CLI', () => {
   let ws: TestWorkspace;
   let home: string;
   let model: ModelServer;
+  let scene: AgentScene;
 
   beforeEach(async () => {
     const command = JSON.stringify([CLIS.gemini]);
     ws = new TestWorkspace(
       `agents: {gemini: {command: ${command}}}\nretry: {initial: 100ms, max: 1s}\nconcurrency: 1\n`,
     );
+    scene = new AgentScene(ws);
     home = tempDir('towpath-home-');
     model = await startModelServer([], [google]);
   });
@@ -33,23 +34,8 @@ describe('a daemon with the real Gemini CLI', () => {
     rmSync(home, { recursive: true, force: true, maxRetries: 5 });
   });
 
-  /** Whatever would leave this machine runs into a closed port. */
-  const start = () =>
-    ws.start([], {
-      ...{ GEMINI_API_KEY: 'not-a-key', GOOGLE_GEMINI_BASE_URL: model.url, HOME: home },
-      ...{ HTTP_PROXY: 'http://127.0.0.1:9', HTTPS_PROXY: 'http://127.0.0.1:9', NO_PROXY: '127.0.0.1' },
-    });
-  const lies = (id: string, queue: string) => existsSync(ws.path('queues', queue, `${id}.md`));
-  const holds = (so: () => boolean, what: string) => until(so, what, 60_000, () => ws.output);
-  const reaches = (id: string, queue: string) => holds(() => lies(id, queue), `${id} reaches ${queue}`);
+  const start = () => ws.start([], { GEMINI_API_KEY: 'not-a-key', GOOGLE_GEMINI_BASE_URL: model.url, HOME: home });
   const sent = (call: number) => JSON.stringify(model.main[call]?.body['contents'] ?? null);
-  function sessionOf(id: string, attempt: number): [string | null, boolean] {
-    const read = (name: string) => readFileSync(ws.path(`.towpath/runs/${id}/${attempt}/${name}`), 'utf8');
-    const { session } = JSON.parse(read('run.json')) as RunRecord;
-    return [session, (JSON.parse(read('verdict.json')) as RunVerdict).resumed];
-  }
-  const agentPid = (id: string) =>
-    (JSON.parse(readFileSync(ws.path(`queues/claimed/${id}.lock.json`), 'utf8')) as Lock).agent?.pid;
 
   test('edits a file; a failed check goes back into the same session, and the second attempt passes', async () => {
     const word = 'pomegranate-7';
@@ -62,44 +48,43 @@ describe('a daemon with the real Gemini CLI', () => {
     const check = 'checks: ["cat answer.txt; grep -q good answer.txt"]\n';
     ws.drop('t', task(check, `Write answer.txt. The word is ${word}.`));
     await start();
-    await holds(() => model.main.length > 0, 'the model is asked');
+    await scene.holds(() => model.main.length > 0, 'the model is asked');
     const running = processesOf('t');
     expect(running.some((pid) => proc(pid, 'cmdline').includes('stream-json'))).toBe(true);
     for (const pid of running) expect(proc(pid, 'cmdline')).not.toContain(word);
-    await reaches('t', 'done');
+    await scene.reaches('t', 'done');
     const shown = ws.show('t');
     expect(shown).toMatchObject({ outcome: 'ok', attempts: 2, agent: 'gemini', result: 'Now it is.' });
     expect(shown).toMatchObject({ model: 'gemini-2.5-pro', tokens: { input: 4000, output: 200 } });
     expect(model.main).toHaveLength(4);
     expect(JSON.stringify(model.main[0]?.body['systemInstruction'])).toContain('You implement one task');
     for (const part of [word, 'echo turnip', 'It is good.', 'failed with exit code 1']) expect(sent(2)).toContain(part);
-    expect(sessionOf('t', 1)).toEqual([shown.session, false]);
-    expect(sessionOf('t', 2)).toEqual([shown.session, true]);
+    expect(scene.sessionOf('t', 1)).toEqual([shown.session, false]);
+    expect(scene.sessionOf('t', 2)).toEqual([shown.session, true]);
     expect(ws.git('show', 'towpath/t:answer.txt')).toBe('good\n');
     expect(ws.git('diff', '--name-only', 'main', 'towpath/t').trim()).toBe('answer.txt');
     expect(processesOf('t')).toEqual([]);
-  }, 120_000);
+  }, 240_000);
 
   test('killed with its daemon amid a tool it goes on by its session, and nothing of it is left', async () => {
     model.play([{ text: 'I wait.', ...bash('echo one > hello.txt; sleep 277') }, { text: 'Done.' }]);
     ws.drop('t', task());
     const first = await start();
     const waits = () => processesOf('t').filter((pid) => proc(pid, 'cmdline').startsWith('sleep'));
-    await holds(() => waits().length > 0, 'the tool runs');
-    await holds(() => stored(home).includes('I wait.'), 'the session is stored');
-    const pid = agentPid('t')!;
+    await scene.holds(() => waits().length > 0, 'the tool runs');
+    await scene.holds(() => stored(home).includes('I wait.'), 'the session is stored');
+    const pid = scene.agentPid('t');
     first.kill('SIGKILL');
     await new Promise((resolve) => first.once('exit', resolve));
     process.kill(pid, 'SIGKILL');
     await start();
-    await reaches('t', 'done');
+    await scene.reaches('t', 'done');
     expect(ws.show('t')).toMatchObject({ outcome: 'ok', result: 'Done.' });
-    const runs = readdirSync(ws.path('.towpath/runs/t')).filter((name) => /^\d+$/.test(name));
-    expect(sessionOf('t', Number(runs.at(-1)))).toEqual([sessionOf('t', 1)[0], true]);
+    expect(scene.sessionOf('t', Math.max(...scene.runs('t')))).toEqual([scene.sessionOf('t', 1)[0], true]);
     expect(sent(model.main.length - 1)).toContain('I wait.');
     expect(ws.git('show', 'towpath/t:hello.txt')).toBe('one\n');
     expect(processesOf('t')).toEqual([]);
-  }, 120_000);
+  }, 240_000);
 
   test('a rate limit closes the agent and spends nothing; after resume the session goes on', async () => {
     const details = [{ '@type': 'type.googleapis.com/google.rpc.RetryInfo', retryDelay: '3600s' }];
@@ -108,16 +93,15 @@ describe('a daemon with the real Gemini CLI', () => {
     ws.drop('t', task());
     await start();
     const why = () => ws.run(['why', 't']).stdout.trim();
-    await holds(() => /agent gemini is closed by its limit until 2/.test(why()), 'why says so');
+    await scene.holds(() => /agent gemini is closed by its limit until 2/.test(why()), 'why says so');
     expect(ws.show('t')).toMatchObject({ queue: 'incoming', outcome: 'rate_limited', attempts: 0 });
-    const { gemini } = JSON.parse(readFileSync(ws.path('.towpath/limits.json'), 'utf8'));
-    expect(Math.abs(Date.parse(gemini.until) - Date.now() - 3_600_000)).toBeLessThan(120_000);
+    expect(Math.abs(Date.parse(scene.limitOf('gemini')!) - Date.now() - 3_600_000)).toBeLessThan(120_000);
     model.play([bash('echo hello > hello.txt'), { text: 'Done.' }]);
     expect(ws.run(['resume', 'gemini']).code).toBe(0);
-    await reaches('t', 'done');
+    await scene.reaches('t', 'done');
     expect(ws.show('t')).toMatchObject({ attempts: 1, result: 'Done.' });
-    expect(sessionOf('t', 2)).toEqual([sessionOf('t', 1)[0], true]);
-  }, 120_000);
+    expect(scene.sessionOf('t', 2)).toEqual([scene.sessionOf('t', 1)[0], true]);
+  }, 240_000);
 });
 
 /** The stored sessions of a home, as one text. */
@@ -126,16 +110,4 @@ function stored(home: string): string {
   if (!existsSync(tmp)) return '';
   const files = readdirSync(tmp, { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.jsonl'));
   return files.map((name) => readFileSync(`${tmp}/${name}`, 'utf8')).join('');
-}
-
-/** The living processes of a task's runs. */
-const processesOf = (id: string): string[] =>
-  readdirSync('/proc').filter((pid) => /^\d+$/.test(pid) && proc(pid, 'environ').includes(`TOWPATH_RUN=${id}/`));
-
-function proc(pid: string, file: 'environ' | 'cmdline'): string {
-  try {
-    return readFileSync(`/proc/${pid}/${file}`, 'utf8');
-  } catch {
-    return '';
-  }
 }

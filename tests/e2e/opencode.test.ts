@@ -1,0 +1,112 @@
+// The real opencode under the real daemon, against a scripted model on loopback: the whole way of a task.
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { type ModelServer, startModelServer } from '../fakes/model-server.ts';
+import { openaiChat } from '../fakes/openai-chat.ts';
+import { AgentScene, proc, processesOf } from '../helpers/agent-e2e.ts';
+import { CLIS } from '../helpers/clis.ts';
+import { TestWorkspace, tempDir } from '../helpers/workspace.ts';
+
+const usage = { input: 1000, output: 50 };
+const bash = (command: string) => ({
+  tools: [{ name: 'bash', input: { command, description: 'a step' } }],
+});
+const task = (matter = '', body = 'Write hello.txt.') => `---\nagent: opencode\n${matter}---\n# A task\n\n${body}\n`;
+
+describe('a daemon with the real opencode', () => {
+  let ws: TestWorkspace;
+  let home: string;
+  let model: ModelServer;
+  let scene: AgentScene;
+
+  beforeEach(async () => {
+    const command = JSON.stringify([CLIS.opencode]);
+    ws = new TestWorkspace(
+      `agents: {opencode: {command: ${command}, models: {senior: lab/m1}}}\nretry: {initial: 100ms, max: 1s}\nconcurrency: 1\n`,
+    );
+    scene = new AgentScene(ws);
+    home = tempDir('towpath-home-');
+    model = await startModelServer([], [openaiChat]);
+    const options = { baseURL: `${model.url}/v1`, apiKey: 'not-a-key' };
+    const lab = { npm: '@ai-sdk/openai-compatible', name: 'lab', options, models: { m1: {} } };
+    mkdirSync(join(home, '.config', 'opencode'), { recursive: true });
+    writeFileSync(join(home, '.config', 'opencode', 'opencode.json'), JSON.stringify({ provider: { lab } }));
+  });
+  afterEach(async () => {
+    await ws.close();
+    await model.close();
+    rmSync(home, { recursive: true, force: true, maxRetries: 5 });
+  });
+
+  /** Whatever would leave this machine runs into a closed port. */
+  const start = () =>
+    ws.start([], {
+      ...{ HOME: home },
+      ...{ HTTP_PROXY: 'http://127.0.0.1:9', HTTPS_PROXY: 'http://127.0.0.1:9', NO_PROXY: '127.0.0.1' },
+    });
+  const sent = (call: number) => JSON.stringify(model.main[call]?.body['messages'] ?? null);
+
+  test('edits a file; a failed check goes back into the same session, and the second attempt passes', async () => {
+    const word = 'pomegranate-7';
+    model.play([
+      { ...bash('echo turnip > answer.txt'), usage, delay_ms: 500 },
+      { text: 'It is good.', usage },
+      { ...bash('echo good > answer.txt'), usage },
+      { text: 'Now it is.', usage },
+    ]);
+    const check = 'checks: ["cat answer.txt; grep -q good answer.txt"]\n';
+    ws.drop('t', task(check, `Write answer.txt. The word is ${word}.`));
+    await start();
+    await scene.holds(() => model.main.length > 0, 'the model is asked');
+    const running = processesOf('t');
+    expect(running.some((pid) => proc(pid, 'cmdline').includes('--format'))).toBe(true);
+    for (const pid of running) expect(proc(pid, 'cmdline')).not.toContain(word);
+    await scene.reaches('t', 'done');
+    const shown = ws.show('t');
+    expect(shown).toMatchObject({ outcome: 'ok', attempts: 2, agent: 'opencode', result: 'Now it is.' });
+    expect(shown).toMatchObject({ model: 'lab/m1', tokens: { input: 4000, output: 200 } });
+    expect(model.main).toHaveLength(4);
+    expect(sent(0)).toContain('You implement one task');
+    for (const part of [word, 'echo turnip', 'It is good.', 'failed with exit code 1']) expect(sent(2)).toContain(part);
+    expect(scene.sessionOf('t', 1)).toEqual([shown.session, false]);
+    expect(scene.sessionOf('t', 2)).toEqual([shown.session, true]);
+    expect(ws.git('show', 'towpath/t:answer.txt')).toBe('good\n');
+    expect(ws.git('diff', '--name-only', 'main', 'towpath/t').trim()).toBe('answer.txt');
+    expect(processesOf('t')).toEqual([]);
+  }, 240_000);
+
+  test('killed with its daemon amid a tool it goes on by its session, and nothing of it is left', async () => {
+    model.play([{ text: 'I wait.', ...bash('echo one > hello.txt; sleep 277') }, { text: 'Done.' }]);
+    ws.drop('t', task());
+    const first = await start();
+    const waits = () => processesOf('t').filter((pid) => proc(pid, 'cmdline').startsWith('sleep'));
+    await scene.holds(() => waits().length > 0, 'the tool runs');
+    const pid = scene.agentPid('t');
+    first.kill('SIGKILL');
+    await new Promise((resolve) => first.once('exit', resolve));
+    process.kill(pid, 'SIGKILL');
+    await start();
+    await scene.reaches('t', 'done');
+    expect(ws.show('t')).toMatchObject({ outcome: 'ok', result: 'Done.' });
+    expect(scene.sessionOf('t', Math.max(...scene.runs('t')))).toEqual([scene.sessionOf('t', 1)[0], true]);
+    expect(sent(model.main.length - 1)).toContain('I wait.');
+    expect(ws.git('show', 'towpath/t:hello.txt')).toBe('one\n');
+    expect(processesOf('t')).toEqual([]);
+  }, 240_000);
+
+  test('a rate limit closes the agent and spends nothing; after resume the session goes on', async () => {
+    model.play([{ fault: { status: 429, headers: { 'retry-after': '3600' } }, times: 99 }]);
+    ws.drop('t', task());
+    await start();
+    const why = () => ws.run(['why', 't']).stdout.trim();
+    await scene.holds(() => /agent opencode is closed by its limit until 2/.test(why()), 'why says so');
+    expect(ws.show('t')).toMatchObject({ queue: 'incoming', outcome: 'rate_limited', attempts: 0 });
+    expect(Math.abs(Date.parse(scene.limitOf('opencode')!) - Date.now() - 3_600_000)).toBeLessThan(120_000);
+    model.play([bash('echo hello > hello.txt'), { text: 'Done.' }]);
+    expect(ws.run(['resume', 'opencode']).code).toBe(0);
+    await scene.reaches('t', 'done');
+    expect(ws.show('t')).toMatchObject({ attempts: 1, result: 'Done.' });
+    expect(scene.sessionOf('t', 2)).toEqual([scene.sessionOf('t', 1)[0], true]);
+  }, 240_000);
+});
