@@ -1,6 +1,6 @@
 // What the tests of agents under a daemon share: where a task lies, its runs, and the processes that belong to it.
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import type { RunRecord, RunVerdict } from '../../daemon/attempt/execute.ts';
+import type { RunRecord, RunVerdict } from '../../daemon/attempt/record.ts';
 import type { Lock } from '../../daemon/queue/port.ts';
 import { type TestWorkspace, until } from './workspace.ts';
 
