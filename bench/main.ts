@@ -1,6 +1,7 @@
 // npm run bench [-- NAME… --tasks N --seed N]: measures a real daemon against a floor of the same run and prints one table.
 import { availableParallelism, loadavg } from 'node:os';
 import { parseArgs } from 'node:util';
+import { agents } from './agents.ts';
 import { claimed } from './claimed.ts';
 import { depth } from './depth.ts';
 import { drop } from './drop.ts';
@@ -25,7 +26,7 @@ if (!(Number(values.tasks) >= 1 && Number.isInteger(Number(values.seed)))) {
 }
 const soak = () => report({ tasks: Number(values.tasks), seed: Number(values.seed), every: FAULT_EVERY });
 const PARTS: Record<string, () => Promise<Row[]>> = {
-  ...{ drop, rate, idle, share, worktrees, restart, claimed, depth, soak },
+  ...{ drop, rate, idle, share, worktrees, agents, restart, claimed, depth, soak },
 };
 
 const unknown = names.filter((name) => !Object.hasOwn(PARTS, name));

@@ -84,9 +84,9 @@ export class Place {
     return readdirSync(this.path('queues', queue)).filter((name) => name.endsWith('.md')).length;
   }
 
-  protected async launch(argv: string[], ready: () => boolean): Promise<void> {
+  protected async launch(argv: string[], ready: () => boolean, env = process.env): Promise<void> {
     this.said = '';
-    const child = spawn(argv[0]!, argv.slice(1), { cwd: this.root, stdio: ['ignore', 'ignore', 'pipe'] });
+    const child = spawn(argv[0]!, argv.slice(1), { cwd: this.root, stdio: ['ignore', 'ignore', 'pipe'], env });
     child.stderr.on('data', (chunk: Buffer) => {
       this.said = (this.said + chunk.toString()).slice(-2000);
     });
@@ -130,8 +130,8 @@ export class Towpath extends Place {
       mkdirSync(this.path('queues', queue), { recursive: true });
   }
 
-  async start(): Promise<void> {
-    await this.launch([BIN, 'start', '--workspace', this.root], () => this.#told() === this.pid);
+  async start(env = process.env): Promise<void> {
+    await this.launch([BIN, 'start', '--workspace', this.root], () => this.#told() === this.pid, env);
   }
 
   #told(): number | null {

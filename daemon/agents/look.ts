@@ -7,6 +7,9 @@ import { findProgram } from './command.ts';
 import { missingFlags } from './flags.ts';
 import type { AgentSettings, Probe } from './port.ts';
 
+/** Some take six seconds on a busy machine, ms. */
+const PATIENCE_MS = 15_000;
+
 export interface Looked {
   /** The agent's name, and its program where the settings name none. */
   name: string;
@@ -65,11 +68,12 @@ async function askOnce(
   const known = told.get(key);
   if (known) return known;
   const ask = async (args: string[]) => {
-    const { stdout } = await promisify(execFile)(argv[0]!, [...argv.slice(1), ...args], {
-      ...{ timeout: 4500, killSignal: 'SIGKILL', maxBuffer: 1_048_576 },
+    const { stdout, stderr } = await promisify(execFile)(argv[0]!, [...argv.slice(1), ...args], {
+      ...{ timeout: PATIENCE_MS, killSignal: 'SIGKILL', maxBuffer: 1_048_576 },
       env: { ...agent.env, PATH: env['PATH'], HOME: env['HOME'] },
     });
-    return stdout;
+    // Some print their help on stderr.
+    return `${stdout}\n${stderr}`;
   };
   const said = await Promise.all([ask(['--version']), ask(agent.help)]);
   told.set(key, said);

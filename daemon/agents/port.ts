@@ -162,7 +162,7 @@ export interface Agent {
   getCapabilities(): Capabilities;
   /** Problems of its settings, one line each; none when they are fine. */
   validateConfig(settings: AgentSettings): string[];
-  /** Looks for it; spends nothing, and answers within 5 s. `endpoints` are the model servers of the settings. */
+  /** Looks for it; spends nothing, and answers within 15 s. `endpoints` are the model servers of the settings. */
   probe(settings: AgentSettings, env: NodeJS.ProcessEnv, endpoints?: readonly Endpoint[]): Promise<Probe>;
   /** `lacks`: flags of `Probe` that must be left out. */
   launch(request: AgentRequest, settings: AgentSettings, lacks?: readonly string[]): Launch;

@@ -213,7 +213,7 @@ async function stagger({ chosen: { agent } }: Plan): Promise<void> {
   if (!agent.stagger_ms) return;
   const at = Math.max(performance.now(), nextStart.get(agent.name) ?? 0);
   nextStart.set(agent.name, at + agent.stagger_ms);
-  await sleep(at - performance.now());
+  await sleep(Math.max(0, at - performance.now()));
 }
 
 function announce(ctx: Context, lock: Lock, record: RunRecord, resumed: boolean): void {

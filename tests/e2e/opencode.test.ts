@@ -5,7 +5,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { type ModelServer, startModelServer } from '../fakes/model-server.ts';
 import { openaiChat } from '../fakes/openai-chat.ts';
 import { AgentScene, proc, processesOf } from '../helpers/agent-e2e.ts';
-import { CLIS } from '../helpers/clis.ts';
+import { CLIS, OPENCODE_OFFLINE } from '../helpers/clis.ts';
 import { TestWorkspace, tempDir } from '../helpers/workspace.ts';
 
 const usage = { input: 1000, output: 50 };
@@ -23,7 +23,7 @@ describe('a daemon with the real opencode', () => {
   beforeEach(async () => {
     const command = JSON.stringify([CLIS.opencode]);
     ws = new TestWorkspace(
-      `agents: {opencode: {command: ${command}, models: {senior: lab/m1}}}\nretry: {initial: 100ms, max: 1s}\nconcurrency: 1\n`,
+      `agents: {opencode: {command: ${command}, models: {senior: lab/m1}, env: ${JSON.stringify(OPENCODE_OFFLINE)}}}\nretry: {initial: 100ms, max: 1s}\nconcurrency: 1\n`,
     );
     scene = new AgentScene(ws);
     home = tempDir('towpath-home-');
@@ -39,12 +39,7 @@ describe('a daemon with the real opencode', () => {
     rmSync(home, { recursive: true, force: true, maxRetries: 5 });
   });
 
-  /** Whatever would leave this machine runs into a closed port. */
-  const start = () =>
-    ws.start([], {
-      ...{ HOME: home },
-      ...{ HTTP_PROXY: 'http://127.0.0.1:9', HTTPS_PROXY: 'http://127.0.0.1:9', NO_PROXY: '127.0.0.1' },
-    });
+  const start = () => ws.start([], { HOME: home });
   const sent = (call: number) => JSON.stringify(model.main[call]?.body['messages'] ?? null);
 
   test('edits a file; a failed check goes back into the same session, and the second attempt passes', async () => {
@@ -73,7 +68,7 @@ describe('a daemon with the real opencode', () => {
     expect(scene.sessionOf('t', 2)).toEqual([shown.session, true]);
     expect(ws.git('show', 'towpath/t:answer.txt')).toBe('good\n');
     expect(ws.git('diff', '--name-only', 'main', 'towpath/t').trim()).toBe('answer.txt');
-    expect(processesOf('t')).toEqual([]);
+    await scene.holds(() => processesOf('t').length === 0, 'nothing of it is left');
   }, 240_000);
 
   test('killed with its daemon amid a tool it goes on by its session, and nothing of it is left', async () => {
@@ -92,7 +87,7 @@ describe('a daemon with the real opencode', () => {
     expect(scene.sessionOf('t', Math.max(...scene.runs('t')))).toEqual([scene.sessionOf('t', 1)[0], true]);
     expect(sent(model.main.length - 1)).toContain('I wait.');
     expect(ws.git('show', 'towpath/t:hello.txt')).toBe('one\n');
-    expect(processesOf('t')).toEqual([]);
+    await scene.holds(() => processesOf('t').length === 0, 'nothing of it is left');
   }, 240_000);
 
   test('a rate limit closes the agent and spends nothing; after resume the session goes on', async () => {

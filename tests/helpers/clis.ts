@@ -25,6 +25,9 @@ export const CLIS = {
   opencode: first(`opencode-${platform}/bin/opencode`, `opencode-${platform}-baseline/bin/opencode`),
 } as const;
 
+/** opencode asks the npm registry for packages at its start: nothing of a test leaves this machine. */
+export const OPENCODE_OFFLINE = { npm_config_registry: 'http://127.0.0.1:9' } as const;
+
 /** A claude session as the CLI keeps it; empty while there is none. */
 export function storedSession(home: string, session: string): string {
   const projects = join(home, '.claude', 'projects');

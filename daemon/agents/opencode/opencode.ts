@@ -13,7 +13,7 @@ const QUIET = {
   OPENCODE_DISABLE_LSP_DOWNLOAD: '1',
   OPENCODE_DISABLE_SHARE: '1',
   OPENCODE_DISABLE_TERMINAL_TITLE: '1',
-  // Plugins, servers and commands that the worktree names would be run; its rules are handed over as instructions.
+  // Servers and commands that the worktree names would be run; its rules are handed over as instructions.
   OPENCODE_DISABLE_PROJECT_CONFIG: '1',
 };
 
@@ -97,8 +97,6 @@ function launch(request: AgentRequest, settings: AgentSettings, lacks: readonly 
   argv.push(...settings.args);
   const config = configOf(request, settings.permissions, role(request));
   const env: Record<string, string> = { ...QUIET, OPENCODE_CONFIG_CONTENT: JSON.stringify(config) };
-  const key = endpoint?.key_env;
-  if (key && process.env[key]) env[key] = process.env[key];
   for (const [name, value] of Object.entries(settings.env))
     if (value === true) delete env[name];
     else env[name] = value;

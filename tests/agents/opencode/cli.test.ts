@@ -1,5 +1,5 @@
 // The real opencode, started just as the adapter says, against a scripted model on loopback.
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { opencode } from '../../../daemon/agents/opencode/opencode.ts';
@@ -8,7 +8,7 @@ import { anthropic } from '../../fakes/anthropic-messages.ts';
 import type { Script } from '../../fakes/model-server.ts';
 import { openaiChat } from '../../fakes/openai-chat.ts';
 import { CliBench, type Ran, type RunHow, SETTINGS, until } from '../../helpers/cli-run.ts';
-import { CLIS, MCP_SERVER } from '../../helpers/clis.ts';
+import { CLIS, MCP_SERVER, OPENCODE_OFFLINE } from '../../helpers/clis.ts';
 
 /** It takes 3 s a run on an idle machine, and twenty times that on one where everything is tested at once. */
 const PATIENCE_MS = 240_000;
@@ -27,7 +27,11 @@ const endpoint = (bench: CliBench, over: Partial<Endpoint> = {}): Endpoint => ({
   ...over,
 });
 const runIn = (bench: CliBench, script: Script, how: RunHow = {}): Promise<Ran> =>
-  bench.run(script, { ...how, request: { model: 'm1', endpoints: [endpoint(bench)], ...how.request } });
+  bench.run(script, {
+    ...how,
+    env: { ...OPENCODE_OFFLINE, ...how.env },
+    request: { model: 'm1', endpoints: [endpoint(bench)], ...how.request },
+  });
 
 /** One home for all: the first run in it makes a database, and takes long. */
 describe('real opencode', () => {
@@ -199,7 +203,7 @@ describe('real opencode', () => {
   );
 
   test(
-    'MCP servers are those of the run; what the worktree configures is not read',
+    'MCP servers are those of the run; servers that the worktree names are not run',
     async () => {
       const server = join(root, 'server.mjs');
       writeFileSync(server, MCP_SERVER);
@@ -208,8 +212,6 @@ describe('real opencode', () => {
         join(repo, 'opencode.json'),
         JSON.stringify({ mcp: { evil: { type: 'local', command: ['touch', evil], enabled: true } }, model: 'x/y' }),
       );
-      mkdirSync(join(repo, '.opencode', 'plugin'), { recursive: true });
-      writeFileSync(join(repo, '.opencode', 'plugin', 'evil.js'), `require('fs').writeFileSync('${evil}', '')\n`);
       const say = { tools: [{ name: 'echo_say', input: { text: 'hi' } }] };
       const ran = await run([say, { text: 'Said.' }], {
         request: { mcp: { echo: { command: process.execPath, args: [server], env: {} } } },
