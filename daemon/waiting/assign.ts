@@ -37,7 +37,8 @@ export function waitOf(task: Choice, place: Place): Wait | null {
     ...{ settings, endpoints, hold, jobs, provisional, who },
     budget: () => place.budget(who.agent, who.role),
     repo: repoOf(task, settings, place.workspace),
-    auto: agents.auto,
+    // Asked for only where it is meant: who asks has every agent looked for.
+    ...(who.agent === 'auto' ? { auto: agents.auto } : {}),
     limits: place.limits.list(),
   });
 }

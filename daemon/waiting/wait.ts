@@ -15,7 +15,8 @@ export interface Scene {
   /** Who would do it, and where. */
   who: Who;
   repo: string;
-  auto: Auto;
+  /** What is known of the agents, where none is named. */
+  auto?: Auto;
   limits: Record<string, Limit>;
   endpoints: Traffic['endpoints'];
   /** Why the budgets of the day do not allow it. */
@@ -42,7 +43,7 @@ export function waitReason(task: Choice, scene: Scene, now = Date.now()): Wait |
       ...(far ? { fine: true } : {}),
     };
   }
-  if (agent === 'auto') return { reason: scene.auto.why, until: scene.auto.looking ? 'slot' : 'never' };
+  if (scene.auto) return { reason: scene.auto.why, until: scene.auto.looking ? 'slot' : 'never' };
   const limited = endpoints.length === 0 ? limitWait('agent', agent, scene) : null;
   if (limited) return limited;
   const route = routeOf(endpoints, scene);

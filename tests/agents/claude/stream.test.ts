@@ -208,7 +208,7 @@ describe('conclude', () => {
   });
 
   test('structured output is passed on', () => {
-    expect(judge([init, { ...good, structured_output: { a: 1 } }], exit(0)).outputs).toEqual({ a: 1 });
+    expect(judge([init, { ...good, structured_output: { a: 1 } }], exit(0)).structured).toEqual({ a: 1 });
   });
 });
 
