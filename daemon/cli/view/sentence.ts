@@ -47,6 +47,13 @@ function partsOf({ event, data }: Fact): Part[] {
       return ['stopped', ...aside(text('reason'))];
     case 'claiming_paused':
       return [['tone:care', 'claiming paused'], ...aside(text('reason'))];
+    case 'agent_closed':
+      return [
+        ['tone:care', `${text('agent')} closed`],
+        ...aside(text('until') ? `until ${text('until')}` : 'until "towpath resume"'),
+      ];
+    case 'agent_opened':
+      return [['tone:good', `${text('agent')} is open again`]];
     case 'claiming_resumed':
       return [['tone:good', 'claiming goes on']];
     case 'settings_reloaded': {
