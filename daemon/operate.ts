@@ -1,14 +1,15 @@
 // What a person may do to a task, one verb a function; the same with and without a daemon.
 
 import { runTarget } from './agents/kept.ts';
-import { cleanUp } from './attempt/clean.ts';
+import { cleanUp, keepsFailed } from './attempt/clean.ts';
 import type { Context } from './attempt/context.ts';
 import { failure } from './attempt/ending.ts';
 import { answered } from './attempt/question.ts';
 import { now } from './clock.ts';
-import { TowpathError } from './errors.ts';
+import { messageOf, TowpathError } from './errors.ts';
 import { accept as acceptResult } from './gate/accept.ts';
 import { turnBack } from './gate/gate.ts';
+import { opinionsOn } from './gate/opinions.ts';
 import { endTree } from './process/end.ts';
 import type { Settlement, Task } from './queue/port.ts';
 import { FRESH } from './task/state.ts';
@@ -46,18 +47,31 @@ async function move(op: Operator, task: Task, to: Queue, state: Settlement['stat
 
 /** provisional → done, by a person's word. */
 export async function accept(op: Operator, id: string): Promise<Task> {
-  return acceptResult(op, await find(op, id, 'provisional'));
+  const done = await acceptResult(op, await find(op, id, 'provisional'));
+  await callOff(op, id);
+  return done;
+}
+
+/** A person has decided: who still reviews need not. */
+async function callOff(op: Operator, id: string): Promise<void> {
+  for (const { id: review, verdict, queue } of await opinionsOn(op, id))
+    if (verdict === null && queue !== null)
+      await cancel(op, review).catch((thrown: unknown) =>
+        op.events.emit('warning', { task: review, message: `could not be called off: ${messageOf(thrown)}` }),
+      );
 }
 
 /** provisional → incoming with feedback, or failed when the attempts are spent. */
 export async function reject(op: Operator, id: string, message: string): Promise<Task> {
   const task = await find(op, id, 'provisional');
-  return turnBack(
+  const back = await turnBack(
     op as unknown as Context,
     task,
     null,
     failure('rejected', 'rejected by a person', { feedback: message, from: 'human' }),
   );
+  await callOff(op, id);
+  return back;
 }
 
 /** failed, blocked, done → incoming, with all attempts anew. Feedback, session and branch stay. */
@@ -102,9 +116,11 @@ export async function cancel(op: Operator, id: string): Promise<Task> {
     outcome: 'cancelled',
     reason: 'cancelled by the operator',
     waits_for: gone,
+    reviews: gone,
     finished_at: now(),
   });
-  if (!op.settings.worktrees.keep_failed) await cleanUp(op, id, moved.state.runs ?? 1);
+  if (!keepsFailed(op, id)) await cleanUp(op, id, moved.state.runs ?? 1);
+  await callOff(op, id);
   return moved;
 }
 
@@ -125,6 +141,7 @@ async function release(op: Operator, task: Task): Promise<Task> {
     ...(lock ? { epoch: lock.epoch } : {}),
   });
   op.queue.dropLock(task.id);
+  if (!keepsFailed(op, task.id)) await cleanUp(op, task.id, lock?.attempt ?? 1);
   return moved;
 }
 

@@ -193,7 +193,10 @@ export class Scheduler {
   async #isLeft(id: string): Promise<boolean> {
     if (this.holds.reason !== null) return true;
     const task = await this.#ctx.queue.get(id);
-    return task?.queue === 'claimed' || (task?.queue === 'provisional' && !task.state.waits_for);
+    return (
+      task?.queue === 'claimed' ||
+      (task?.queue === 'provisional' && (!task.state.waits_for || task.state.reviews !== undefined))
+    );
   }
 
   /** Goes on with claimed tasks that nobody works on: an earlier daemon left them, or their work broke off. */

@@ -29,6 +29,14 @@ const bytes = z.union([z.number().int().nonnegative(), z.string()]).transform((v
 const RUN_OUTPUT_MIN = 1e6;
 
 export const checkSchema = z.union([z.string().min(1), z.array(z.string()).min(1)]);
+/** A name of a role is looked up when the task comes in. */
+export const reviewSchema = z.union([
+  z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]*$/),
+  z
+    .array(z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]*$/))
+    .min(1)
+    .refine((names) => !names.includes('none'), 'none stands alone'),
+]);
 const hookEvents = ['pre_task', 'post_task', 'health_check', 'setup', 'gate', 'notify', 'poll'] as const;
 export type HookEvent = (typeof hookEvents)[number];
 export const HOOK_EVENTS: readonly HookEvent[] = hookEvents;
@@ -129,7 +137,7 @@ export const settingsSchema = z.strictObject({
   repo: z.string().default('.'),
   base: z.string().optional().describe('default: the branch that is checked out'),
   agent: z.string().default('auto'),
-  review: z.enum(['none', 'agent', 'human']).default('none'),
+  review: reviewSchema.default('none'),
   on_accept: z.enum(['branch'], 'this version keeps the branch: write branch').default('branch'),
   durability: z.enum(['full', 'fast']).default('full'),
   protect: z.array(z.string()).default([]),

@@ -11,7 +11,7 @@ import { judgeAnswer, type Schema } from '../task/answer.ts';
 import type { StateChange } from '../task/terms.ts';
 import { GitProblem } from '../worktree/git.ts';
 import { usedUp } from './budget.ts';
-import { cleanUp } from './clean.ts';
+import { cleanUp, keepsFailed } from './clean.ts';
 import type { Context } from './context.ts';
 import { addUsage, decide, type Ending, failure, policyOf } from './ending.ts';
 import { execute, readEnd, reattach } from './execute.ts';
@@ -69,6 +69,11 @@ async function tryTask(ctx: Context, { task, lock }: Claim, signal: AbortSignal)
   if ((resolved === 'post_task' || resolved === 'gate') && task.state.runs) lock.attempt = task.state.runs;
   let run = readEnd(ctx, lock) ?? (await reattach(ctx, lock, plan, signal));
   if (!run) {
+    if (plan.reviews && !(await isAwaited(ctx, plan.reviews)))
+      return {
+        ...none,
+        ending: failure('cancelled', `"${plan.reviews.parent}" does not wait for this review any more`),
+      };
     const spent = usedUp(plan.caps, task.id);
     if (spent) return { ...none, ending: failure('budget', spent) };
     // Nothing of it runs, if anything did: there is nothing to be read.
@@ -82,6 +87,12 @@ async function tryTask(ctx: Context, { task, lock }: Claim, signal: AbortSignal)
   await ctx.queue.renew(lock);
   const { ending, measured } = await finish(ctx, task, lock, plan, run, abort());
   return { plan, ending, run, measured };
+}
+
+/** Whether the result that a review is about still waits to be judged. */
+async function isAwaited({ queue }: Context, { parent, attempt }: NonNullable<Plan['reviews']>): Promise<boolean> {
+  const reviewed = await queue.get(parent);
+  return reviewed?.queue === 'provisional' && (reviewed.state.runs ?? 1) === attempt;
 }
 
 async function settle(ctx: Context, claim: Claim, { plan, ending, run, measured }: Tried): Promise<Task | null> {
@@ -107,8 +118,8 @@ async function settle(ctx: Context, claim: Claim, { plan, ending, run, measured 
     ...(work ? { branch: work.branch ?? undefined, base: work.base ?? undefined, worktree: work.worktree } : {}),
     ...(measured ? { commit: measured.commit ?? undefined } : {}),
   };
-  if (settlement.to === 'failed' && !ctx.settings.worktrees.keep_failed && (await cleanUp(ctx, task.id, lock.attempt)))
-    change.worktree = undefined;
+  if (settlement.to === 'failed' && !keepsFailed(ctx, task.id))
+    Object.assign(change, await cleanUp(ctx, task.id, lock.attempt));
   try {
     const settled = await ctx.queue.settle(lock, { to: settlement.to, state: change });
     ctx.events.emit('transition', {

@@ -1,4 +1,5 @@
 // The third phase: the agent's work is committed and measured, the hooks after it run, and the run gets its outcome.
+import { join } from 'node:path';
 import type { Lock, Task } from '../queue/port.ts';
 import { judgeAnswer } from '../task/answer.ts';
 import type { Outcome } from '../task/terms.ts';
@@ -11,8 +12,8 @@ import { type Ending, failure } from './ending.ts';
 import { taskHooks } from './hook.ts';
 import type { Plan } from './plan.ts';
 import { takeQuestion } from './question.ts';
-import { type RunVerdict, readRun } from './record.ts';
-import { keepWork, readWork, type Work, writeWork } from './work.ts';
+import { DISCARDED_FILE, type RunVerdict, readRun } from './record.ts';
+import { keepWork, readWork, type Work, writeJson, writeWork } from './work.ts';
 
 /** What git says of a run. */
 export interface Measured {
@@ -37,6 +38,7 @@ export async function finish(
   const asked = takeQuestion(dir, work, readRun(dir)?.had_question === false);
   const measured = await measure(ctx, task, lock, plan, work);
   await keepWork(ctx, { id: task.id, attempt: lock.attempt, commit: measured.commit });
+  if (plan.reviews && measured.changed) noteChanges(ctx, plan.reviews.parent, task.id, dir, measured.files);
   const ran = outcomeOf(task.id, run, plan, measured, work, abortedBy(abort, task.id).reason);
   // A limit holds the agent also where the answer is waited for first.
   const closed = closeLimits(ctx, plan, dir, run.verdict, ran);
@@ -95,6 +97,13 @@ export async function finish(
     ...(measured.tree && measured.changed ? { tree: measured.tree } : {}),
   });
   return { ending, measured };
+}
+
+/** Nothing that a review changes is kept: it is told, and written down for the gate. */
+function noteChanges(ctx: Context, parent: string, id: string, dir: string, files: string[]): void {
+  writeJson(join(dir, DISCARDED_FILE), files.slice(0, 1000));
+  const message = `its review ${id} changed ${files.length} files, which are thrown away: ${files.slice(0, 5).join(', ')}`;
+  ctx.events.emit('warning', { task: parent, message });
 }
 
 function outcomeOf(

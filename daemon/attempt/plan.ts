@@ -5,11 +5,13 @@ import { mcpProblem } from '../agents/mcp.ts';
 import type { AgentRegistry, Chosen } from '../agents/registry.ts';
 import { messageOf, TowpathError } from '../errors.ts';
 import type { Workspace } from '../paths.ts';
+import { reviewOf } from '../queue/files/subtasks.ts';
 import type { Choice, Task } from '../queue/port.ts';
 import { DEFAULT_ROLE, type Role, readRole, rolePath } from '../roles/role.ts';
 import { type Endpoint, type Settings, worktreesDir } from '../settings.ts';
 import { readSchema, type Schema } from '../task/answer.ts';
-import type { Check, Review } from '../task/terms.ts';
+import { REVIEW_SCHEMA, type Reviewers, reviewersOf } from '../task/review.ts';
+import type { Check } from '../task/terms.ts';
 import { branchOf } from '../worktree/refs.ts';
 import { type Cap, capsOf } from './budget.ts';
 import type { Context } from './context.ts';
@@ -29,7 +31,9 @@ export interface Plan {
   worktree: string;
   minor: boolean;
   checks: Check[];
-  review: Review;
+  review: Reviewers;
+  /** It is a review itself, of this. */
+  reviews: ReturnType<typeof reviewOf>;
   protect: string[];
   expect: 'changes' | 'any';
   timeout_ms: number;
@@ -68,6 +72,9 @@ export function vet(task: Task, settings: Settings, workspace: Workspace, agents
     return `agent: "${spec.agent}" does not exist: one of ${agents.names().join(', ')}`;
   if (spec.project && !settings.projects[spec.project])
     return `project: "${spec.project}" does not exist: one of ${Object.keys(settings.projects).join(', ') || 'none, projects: is empty'}`;
+  const reviewers = reviewersOf(spec.review ?? settings.review);
+  const nobody = reviewers.roles.find((one) => !rolePath(workspace, one));
+  if (nobody) return `review: the role "${nobody}" does not exist: write ${join('roles', `${nobody}.md`)}`;
   const wrong = schemaProblem(spec.output_schema, workspace.root);
   if (wrong) return wrong;
   const problem = mcpProblem(spec.mcp);
@@ -92,7 +99,9 @@ export function makePlan(
   const who = ran ? chosen(task, role, ran, ctx) : (ctx.who ?? whoDoes(task, ctx));
   if (who.agent === 'auto')
     throw new TowpathError('agent', agents.auto.why, 'install one, or name an agent in the task');
-  const minor = spec.complexity === 'minor';
+  // What a review is about is not for its file to say.
+  const reviews = reviewOf(workspace, task.id);
+  const minor = reviews ? reviews.commit === null : spec.complexity === 'minor';
   const found = agents.get(who.agent);
   return {
     role,
@@ -100,16 +109,17 @@ export function makePlan(
     model: who.model,
     endpoints: who.endpoints,
     repo: repoOf(task, settings, workspace),
-    base: spec.base ?? project?.base ?? settings.base,
+    base: reviews?.commit ?? spec.base ?? project?.base ?? settings.base,
     branch: branchOf(task.id),
     worktree: join(worktreesDir(settings, workspace), `task-${task.id}`),
     minor,
-    checks: spec.checks ?? project?.checks ?? settings.checks,
-    review: spec.review ?? settings.review,
-    protect: [...settings.protect, ...(project?.protect ?? [])],
-    expect: spec.expect ?? (minor ? 'any' : 'changes'),
+    checks: reviews ? [] : (spec.checks ?? project?.checks ?? settings.checks),
+    review: reviewersOf(reviews ? 'none' : (spec.review ?? settings.review)),
+    reviews,
+    protect: reviews ? [] : [...settings.protect, ...(project?.protect ?? [])],
+    expect: reviews ? 'any' : (spec.expect ?? (minor ? 'any' : 'changes')),
     timeout_ms: spec.timeout ?? settings.timeouts.agent,
-    schema: schemaOf(spec.output_schema ?? role.output_schema, workspace.root),
+    schema: reviews ? REVIEW_SCHEMA : schemaOf(spec.output_schema ?? role.output_schema, workspace.root),
     max_attempts: spec.max_attempts ?? settings.retry.max_attempts,
     caps: found.agent.getCapabilities().free ? [] : capsOf(task, settings),
   };

@@ -71,6 +71,7 @@ export async function prepare(
         checks: plan.checks.map(checkText),
         protect: plan.protect,
         schema: plan.schema,
+        reviews: plan.reviews !== null,
         resumed: session !== null,
       }),
     ),

@@ -36,5 +36,8 @@ export interface RunVerdict {
   health: RunReport['health'];
 }
 
+/** The files that a review changed, where it changed any. */
+export const DISCARDED_FILE = 'discarded.json';
+
 export const readVerdict = (dir: string): RunVerdict | null => readJson<RunVerdict>(join(dir, 'verdict.json'));
 export const readRun = (dir: string): RunRecord | null => readJson<RunRecord>(join(dir, 'run.json'));

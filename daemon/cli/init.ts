@@ -15,7 +15,7 @@ const TEMPLATE = `# Settings of this Towpath workspace. Every key is optional; d
 # repo: .                    # the repository that tasks work in
 # base: main                 # the branch that tasks start from (default: the one that is checked out)
 # agent: auto                # claude, shell, or a name under agents:
-# review: none               # none or human
+# review: none               # none, human, agent (the role reviewer), or a list: [reviewer, human]
 # checks: [npm test]         # what must pass before a task is done
 # protect: [.github/**]      # files that no task may change
 # concurrency: 2

@@ -11,7 +11,6 @@ import { openLedger } from '../ledger/ledger.ts';
 import { Limits } from '../limits.ts';
 import { readiness } from '../queue/dependencies.ts';
 import { readLock } from '../queue/files/lock.ts';
-import { taskNames } from '../queue/files/read.ts';
 import type { Task } from '../queue/port.ts';
 import { QUEUES } from '../task/terms.ts';
 import { waitOf } from '../waiting/assign.ts';
@@ -97,7 +96,7 @@ async function waitingReason(opened: Opened, task: Task): Promise<string> {
     ...{ settings, workspace, agents, jobs, endpoints: new Endpoints(), limits: new Limits(workspace) },
     hold: daemon ? daemon.paused : pausedBy(workspace),
     budget: (agent, role) => purse.wait(agent, role, daemon?.reserved ?? []),
-    provisional: taskNames(workspace.queue('provisional')).length,
+    provisional: (await opened.queue.list('provisional')).filter(({ state }) => !state.reviews).length,
   });
   if (!daemon) return wait ? `${wait.reason}; and no daemon runs` : 'no daemon runs: "towpath start" takes it up';
   return (

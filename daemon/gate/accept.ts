@@ -24,6 +24,7 @@ export async function accept(
       outcome: 'ok',
       reason: undefined,
       waits_for: undefined,
+      reviews: undefined,
       not_before: undefined,
       resolved: undefined,
       last_error: undefined,
@@ -46,6 +47,5 @@ export async function land(ctx: Pick<Context, 'workspace' | 'settings' | 'events
     await keepWork(ctx, { id: task.id, attempt, commit });
     return { commit };
   }
-  if (work?.kind === 'worktree' && (await cleanUp(ctx, task.id, attempt))) return { worktree: undefined };
-  return {};
+  return work?.kind === 'worktree' ? cleanUp(ctx, task.id, attempt) : {};
 }

@@ -17,14 +17,15 @@ import { restoreWorktree } from '../worktree/worktree.ts';
 import { accept } from './accept.ts';
 import { checkFeedback, runChecks } from './checks.ts';
 import { protectedFiles } from './protect.ts';
+import { review, standing, type Waiting } from './review.ts';
 
-/** Takes a task in provisional/ to done/, back to incoming/, to failed/ or blocked/, or leaves it there for a person to review. */
+/** Takes a task in provisional/ to done/, back to incoming/, to failed/ or blocked/, or leaves it there to be reviewed. */
 export async function gate(ctx: Context, found: Task, signal: AbortSignal): Promise<Task | null> {
   const { id, state } = found;
   // By the front matter that was claimed: an agent could have written into the file, a person may have broken it.
   const task = { ...found, spec: readRun(ctx.workspace.run(id, state.runs ?? 1))?.spec ?? found.spec };
   let plan: Plan | null = null;
-  let ending: Ending | 'accept' | 'review' | null = null;
+  let ending: Judged | null = null;
   try {
     plan = makePlan(task, ctx, task.state.agent);
     ending = await judge(ctx, task, plan, signal);
@@ -44,16 +45,22 @@ export async function gate(ctx: Context, found: Task, signal: AbortSignal): Prom
               waits_for: 'operator',
             };
   }
-  if (ending === 'review') return waitForReview(ctx, task, plan!);
+  if (ending === 'human' || ending.kind === 'reviews') return waitForReview(ctx, task, ending);
   if (ending.kind === 'later') return waitForGate(ctx, task, ending);
   return turnBack(ctx, task, plan, ending);
 }
 
-async function judge(ctx: Context, task: Task, plan: Plan, signal: AbortSignal): Promise<Ending | 'accept' | 'review'> {
+type Judged = Ending | Waiting | 'accept' | 'human';
+
+async function judge(ctx: Context, task: Task, plan: Plan, signal: AbortSignal): Promise<Judged> {
   const work = readWork(ctx.workspace, task.id);
-  if (work?.accepted) return 'accept';
+  // A review is judged by the gate of what it reviews.
+  if (work?.accepted || plan.reviews) return 'accept';
   const attempt = task.state.runs ?? 1;
-  const files = await open(task, work);
+  // Reviews are filed once all else has passed: that is not done again for the same work.
+  const passed = plan.review.roles.length > 0 && (await standing(ctx, task, work)).length > 0;
+  const files = await open(task, work, !passed);
+  if (passed) return review(ctx, task, plan, work, files.tree);
   const touched = protectedFiles(files.files, plan.protect);
   const tree = files.tree === null ? {} : { tree: files.tree };
   if (touched.length > 0)
@@ -101,11 +108,12 @@ async function judge(ctx: Context, task: Task, plan: Plan, signal: AbortSignal):
     result: { outcome: 'ok', checks: evidence, files: files.files, commit: task.state.commit ?? null },
   });
   if ('ending' in hooks) return hooks.ending.kind === 'outcome' ? { ...hooks.ending, ...tree } : hooks.ending;
-  return plan.review === 'none' ? 'accept' : 'review';
+  if (plan.review.roles.length > 0) return review(ctx, task, plan, work, files.tree);
+  return plan.review.human ? 'human' : 'accept';
 }
 
-/** Makes sure that the work lies where the checks run, and says what it changed. */
-async function open(task: Task, work: Work | null): Promise<{ files: string[]; tree: string | null }> {
+/** Makes sure that the work lies where the checks run, in the repository's own tree only when it is wanted there; says what it changed. */
+async function open(task: Task, work: Work | null, inTree: boolean): Promise<{ files: string[]; tree: string | null }> {
   if (!work)
     throw new TowpathError(
       'failed',
@@ -113,8 +121,8 @@ async function open(task: Task, work: Work | null): Promise<{ files: string[]; t
       `"towpath accept ${task.id}" or "towpath retry ${task.id}"`,
     );
   if (work.kind === 'folder' || (work.kind === 'tree' && !work.captured)) return { files: [], tree: null };
-  if (work.kind === 'tree') await applyTree(work.open!.root, work.captured!);
-  else await restoreWorktree(work.repo, work.worktree, work.branch!, task.state.commit);
+  if (work.kind === 'tree' && inTree) await applyTree(work.open!.root, work.captured!);
+  else if (work.kind === 'worktree') await restoreWorktree(work.repo, work.worktree, work.branch!, task.state.commit);
   const found = await changes(
     work.kind === 'tree' ? work.open!.root : work.worktree,
     work.start!,
@@ -134,16 +142,15 @@ async function waitForGate(
   return ctx.queue.move(task.id, 'provisional', { to: 'provisional', state: { reason, not_before } });
 }
 
-async function waitForReview(ctx: Context, task: Task, plan: Plan): Promise<Task> {
+async function waitForReview(ctx: Context, task: Task, by: 'human' | Waiting): Promise<Task> {
   await close(ctx, task);
-  const who =
-    plan.review === 'human'
-      ? 'waits for review'
-      : 'waits for review by a person: reviewing agents are not part of this version';
-  const reason = `${who}: "towpath accept ${task.id}" or "towpath reject ${task.id} -m …"`;
+  const agents = by === 'human' ? [] : by.reviews;
+  const reason = agents.length
+    ? `waits for review by ${agents.map(({ id, role }) => `the ${role} (${id})`).join(', ')}`
+    : `waits for review: "towpath accept ${task.id}" or "towpath reject ${task.id} -m …"`;
   const waiting = await ctx.queue.move(task.id, 'provisional', {
     to: 'provisional',
-    state: { reason, waits_for: 'review' },
+    state: { reason, waits_for: 'review', reviews: agents.length ? agents.map(({ id }) => id) : undefined },
   });
   ctx.events.emit('transition', { task: task.id, from: 'provisional', to: 'provisional', reason });
   return waiting;
@@ -157,7 +164,11 @@ export async function turnBack(ctx: Context, task: Task, plan: Plan | null, endi
   const settlement = decide(task.state, task.state.runs ?? null, ending, policy);
   const moved = await ctx.queue.move(task.id, 'provisional', {
     to: settlement.to,
-    state: { ...settlement.state, ...(settlement.to === 'blocked' ? {} : { waits_for: undefined }) },
+    state: {
+      ...settlement.state,
+      reviews: undefined,
+      ...(settlement.to === 'blocked' ? {} : { waits_for: undefined }),
+    },
   });
   ctx.events.emit('transition', {
     task: task.id,

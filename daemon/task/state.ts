@@ -11,6 +11,7 @@ const members = {
   outcome: z.enum(OUTCOMES),
   reason: z.string(),
   waits_for: z.enum(['dependencies', 'answer', 'operator', 'hook', 'paused', 'review']),
+  reviews: z.array(z.string()),
   question: z.string(),
   asked_at: z.string(),
   attempts: whole,
@@ -71,6 +72,7 @@ export const FRESH: StateChange = {
   crashes: undefined,
   not_before: undefined,
   waits_for: undefined,
+  reviews: undefined,
   question: undefined,
   asked_at: undefined,
   last_error: undefined,
@@ -93,6 +95,7 @@ export function movedIn(state: State): State {
     outcome: 'rejected',
     reason: undefined,
     waits_for: undefined,
+    reviews: undefined,
     feedback: [...(state.feedback ?? []), { ...feedback, ...(state.runs ? { attempt: state.runs } : {}) }],
   });
 }

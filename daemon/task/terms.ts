@@ -29,7 +29,8 @@ export type Outcome = (typeof OUTCOMES)[number];
 
 export type Priority = 'P0' | 'P1' | 'P2' | 'P3';
 export type Seniority = 'junior' | 'senior' | 'principal';
-export type Review = 'none' | 'agent' | 'human';
+/** `none`, `human`, `agent` (the role `reviewer`), a role, or several of them. */
+export type Review = string | string[];
 
 /** Tokens by class; a class that an agent does not tell is 0. */
 export interface Tokens {
@@ -41,7 +42,7 @@ export interface Tokens {
 
 export const NO_TOKENS: Tokens = { input: 0, output: 0, cache_read: 0, cache_write: 0 };
 
-/** One piece of feedback for the next attempt. `from` names the source: `check`, `gate`, `human`, `answer`, `default`, `agent`, `towpath`. */
+/** One piece of feedback for the next attempt. `from` names the source: `check`, `gate`, `review`, `human`, `answer`, `default`, `agent`, `towpath`. */
 export interface Feedback {
   from: string;
   message: string;
@@ -96,6 +97,8 @@ export interface State {
   outcome?: Outcome;
   reason?: string;
   waits_for?: WaitsFor;
+  /** The review tasks that it waits for; none while it waits for a person. */
+  reviews?: string[];
   question?: string;
   /** Since when it waits for an answer. */
   asked_at?: string;

@@ -5,6 +5,7 @@ import type { Context } from '../attempt/context.ts';
 import { answered } from '../attempt/question.ts';
 import { readWork } from '../attempt/work.ts';
 import { formatDuration, now } from '../clock.ts';
+import { reviewsOver } from '../gate/opinions.ts';
 import { findCycle, readiness } from '../queue/dependencies.ts';
 import { isTaskName, stemOf } from '../queue/files/read.ts';
 import type { Choice, Task } from '../queue/port.ts';
@@ -61,9 +62,9 @@ export class Blocked {
     if (!under && Date.now() - ended >= Math.max(ALL_MS, took * ALL_SHARE)) this.#lookAtAll();
   }
 
-  /** Results that wait for a gate or a person. */
+  /** Results that wait for a gate or a person; those that agents review are no work that piles up. */
   get provisional(): number {
-    return this.#provisional.length;
+    return this.#provisional.filter(({ state }) => !state.reviews).length;
   }
 
   /** Some gate hook asked for patience, and will be asked again. */
@@ -76,15 +77,21 @@ export class Blocked {
     return this.#looks.size + this.#due.size + this.#fresh.size > 0;
   }
 
-  /** Results whose gate has not run yet. */
+  /** Results whose gate has not run yet, or whose reviews are over. */
   async ungated(): Promise<Task[]> {
-    return this.#provisional.filter(
-      (task) =>
-        // One that a person accepted while the command was killed is only landed.
-        (task.state.waits_for !== 'review' || readWork(this.#ctx.workspace, task.id)?.accepted) &&
-        !task.refusal &&
-        existsSync(this.#ctx.workspace.runs(task.id)),
-    );
+    const found: Task[] = [];
+    for (const task of this.#provisional) {
+      if (task.refusal || !existsSync(this.#ctx.workspace.runs(task.id))) continue;
+      const { waits_for, reviews } = task.state;
+      // One that a person accepted while the command was killed is only landed.
+      if (
+        waits_for !== 'review' ||
+        readWork(this.#ctx.workspace, task.id)?.accepted ||
+        (reviews && (await reviewsOver(this.#ctx, task)))
+      )
+        found.push(task);
+    }
+    return found;
   }
 
   /** When the next question gets the default answer, ms; null when none does. */

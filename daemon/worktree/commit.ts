@@ -133,14 +133,15 @@ export async function changes(worktree: string, base: string, tip = 'HEAD'): Pro
   return { head, tree, files, changed: files.length > 0 };
 }
 
-/** The text of the changes since the base, cut after `maxBytes`. */
+/** The text of the changes since the base up to `tip`, cut after `maxBytes`. */
 export async function diff(
   worktree: string,
   base: string,
   maxBytes: number,
+  tip = 'HEAD',
 ): Promise<{ text: string; truncated: boolean }> {
-  const from = await forkPoint(worktree, base, 'HEAD');
-  const args = ['diff', '--no-color', '--no-ext-diff', '--no-textconv', '--ignore-submodules=none', from, 'HEAD', '--'];
+  const from = await forkPoint(worktree, base, tip);
+  const args = ['diff', '--no-color', '--no-ext-diff', '--no-textconv', '--ignore-submodules=none', from, tip, '--'];
   const options = ['-c', 'diff.noprefix=false', '-c', 'diff.mnemonicPrefix=false', '-c', 'core.quotePath=false'];
   const result = await git(worktree).attempt([...options, ...args], { maxBytes });
   if (result.code !== 0 && !result.cut) await git(worktree).run(args);

@@ -22,6 +22,12 @@ export function startRef(branch: string): string {
   return `refs/towpath/start/${branch}`;
 }
 
+/** Deletes a task's branch and where it began; one that is gone is no matter. Its worktree must be gone. */
+export async function dropBranch(repo: string, branch: string): Promise<void> {
+  for (const ref of [`refs/heads/${branch}`, startRef(branch)])
+    if (await shaOf(git(repo), ref)) await git(repo).run(['update-ref', '-d', ref]);
+}
+
 /** The commit of a full ref, or null. */
 export function shaOf(repo: Git, ref: string): Promise<string | null> {
   return repo.ask(['rev-parse', '--verify', '-q', `${ref}^{commit}`]);

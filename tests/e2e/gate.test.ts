@@ -42,13 +42,6 @@ describe('review by a person', () => {
     ws.run(['retry', 't']);
     expect(ws.show('t')).toMatchObject({ queue: 'incoming', attempts: 0 });
   });
-
-  it('holds a review by an agent for a person instead of passing it', () => {
-    const ws = workspace();
-    ws.drop('t', shellTask('echo > f', 'review: agent\n'));
-    ws.drain();
-    expect(ws.show('t')).toMatchObject({ queue: 'provisional', reason: expect.stringContaining('by a person') });
-  });
 });
 
 describe('protected files', () => {

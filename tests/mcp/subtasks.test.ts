@@ -192,10 +192,10 @@ it('an origin outlives a claim that is killed and done again, and is not another
   expect(filedBy(workspace, 'p')).toEqual(['s']);
   // Killed before its file was moved, the claim begins anew, as fresh as before.
   for (let n = 0; n < 3; n++) records.begin('s', true);
-  expect(originOf(workspace, 's')).toEqual({ parent: 'p', depth: 1 });
+  expect(originOf(workspace, 's')).toEqual({ kind: 'subtask', parent: 'p', depth: 1 });
   records.settled('s');
   records.begin('s', false);
-  expect(originOf(workspace, 's')).toEqual({ parent: 'p', depth: 1 });
+  expect(originOf(workspace, 's')).toEqual({ kind: 'subtask', parent: 'p', depth: 1 });
   // Much later somebody drops another task of that name.
   records.begin('s', true);
   expect(originOf(workspace, 's')).toBe(null);

@@ -56,7 +56,10 @@ export const taskKeys = {
     .array(z.union([z.string(), z.array(z.string())]))
     .optional()
     .describe('commands that must pass before the result counts, such as "npm test"'),
-  review: text.describe('none, agent or human'),
+  review: z
+    .union([z.string(), z.array(z.string())])
+    .optional()
+    .describe('none, human, agent, the name of a role, or a list of them'),
   expect: text.describe('changes (a result without a change does not count) or any'),
   timeout: text.describe('such as 10m'),
   max_attempts: number,

@@ -1,4 +1,5 @@
 // The page of `towpath show`: headline, facts, why it is where it is, its runs with their evidence, what to do next.
+import { findingLines } from '../../task/review.ts';
 import type { Shown, ShownRun } from './show.ts';
 import {
   clean,
@@ -18,6 +19,7 @@ import { dateTime, duration, money, relative, short, shortSha } from './words.ts
 const BODY_LINES = 12;
 const OUTPUT_LINES = 10;
 const FEEDBACK_LINES = 8;
+const REVIEW_LINES = 20;
 const RESULT_LINES = 20;
 const QUESTION_LINES = 60;
 
@@ -32,6 +34,7 @@ export function renderShow(shown: Shown, on: Partial<Screen> = {}): string {
     ['Runs', runLines(shown.runs, screen, paint)],
     ['Health', healthLines(shown, screen, paint)],
     ['Checks', checkLines(shown.runs, screen, paint)],
+    ['Reviews', reviewLines(shown, screen, paint)],
     ['Feedback', feedbackLines(shown, screen, paint)],
     ['Result', resultLines(task.result, screen)],
     ['Task', indented(task.body, screen, BODY_LINES)],
@@ -50,11 +53,12 @@ function headLines({ task, phase }: Shown, screen: Screen, paint: Paint): string
   return [`${paint.bold(clean(task.id))}${name}`, paint.tone(queueTone(task.queue), `● ${state}`)];
 }
 
-function factLines({ task, runs, parent, subtasks }: Shown, screen: Screen, paint: Paint): string[] {
+function factLines({ task, runs, parent, subtasks, reviews }: Shown, screen: Screen, paint: Paint): string[] {
   const tokens = task.tokens
     ? task.tokens.input + task.tokens.output + task.tokens.cache_read + task.tokens.cache_write
     : 0;
   const time = (iso: string | null) => (iso ? `${dateTime(iso)} (${relative(iso, screen.now)})` : '');
+  const reviewed = reviews.reduce((sum, { cost_usd }) => sum + (cost_usd ?? 0), 0);
   const depends = task.data['depends_on'];
   const facts: [string, string][] = [
     ['role', task.role ?? ''],
@@ -73,7 +77,11 @@ function factLines({ task, runs, parent, subtasks }: Shown, screen: Screen, pain
     ['attempts', task.attempts > 0 || runs.length > 0 ? `${task.attempts} spent, ${runs.length} run` : ''],
     [
       'cost',
-      [money(task.cost_usd) || (tokens > 0 ? 'unknown' : ''), tokens > 0 ? `${short(tokens)} tokens` : '']
+      [
+        money(task.cost_usd) || (tokens > 0 ? 'unknown' : ''),
+        tokens > 0 ? `${short(tokens)} tokens` : '',
+        reviewed > 0 ? `and ${money(reviewed)} for reviews` : '',
+      ]
         .filter(Boolean)
         .join(', '),
     ],
@@ -176,6 +184,22 @@ function checkLines(runs: readonly ShownRun[], screen: Screen, paint: Paint): st
       ...output
         .filter((line) => line !== '')
         .map((line) => `      ${paint.dim(truncate(line, Math.max(20, screen.width - 6)))}`),
+    ];
+  });
+}
+
+function reviewLines({ reviews }: Shown, screen: Screen, paint: Paint): string[] {
+  return reviews.flatMap(({ id, role, attempt, queue, verdict, summary, findings, discarded, cost_usd }) => {
+    const mark = verdict === null ? '…' : verdict === 'accept' ? paint.tone('good', '✓') : paint.tone('bad', '✗');
+    const facts = [id, `run ${attempt}`, verdict ?? `in ${queue ?? 'no queue'}`, money(cost_usd)].filter(Boolean);
+    const text = [
+      summary,
+      ...findingLines(findings),
+      discarded.length > 0 ? `It changed files, which were thrown away: ${discarded.join(', ')}` : '',
+    ];
+    return [
+      `  ${mark} ${clean(role)}  ${paint.dim(truncate(facts.join(', '), Math.max(20, screen.width - role.length - 6)))}`,
+      ...indented(text.filter(Boolean).join('\n'), screen, REVIEW_LINES, 4),
     ];
   });
 }

@@ -1,5 +1,6 @@
 // towpath show: all there is to know of one task: its file, its lock, its runs, from the folders and the ledger.
 import { TowpathError } from '../../errors.ts';
+import { type Opinion, opinionsOn } from '../../gate/opinions.ts';
 import type { Attempt, Ledger } from '../../ledger/ledger.ts';
 import type { Workspace } from '../../paths.ts';
 import { readLock } from '../../queue/files/lock.ts';
@@ -35,6 +36,8 @@ export interface Shown {
   parent: string | null;
   /** What it filed, and where that lies now; null: nowhere any more. */
   subtasks: { id: string; queue: Queue | null }[];
+  /** What reviewing agents said, or are about to say, of its results. */
+  reviews: Opinion[];
   runs: ShownRun[];
   /** Commands that make sense now. */
   next: string[];
@@ -64,16 +67,18 @@ export async function gatherShow({ workspace, queue, ledger }: ShowSources, id: 
     phase: lock?.phase ?? null,
     parent,
     subtasks,
+    reviews: await opinionsOn({ workspace, queue }, id),
     runs,
     next: need ? [need.next, ...also(json)] : also(json),
   };
 }
 
 /** The task as JSON, with its runs; the fields of the task are those that every interface shows. */
-export const showJson = ({ task, parent, subtasks, runs, next }: Shown): Record<string, unknown> => ({
+export const showJson = ({ task, parent, subtasks, reviews, runs, next }: Shown): Record<string, unknown> => ({
   ...task,
   parent,
   subtasks,
+  reviews,
   health: runs.at(-1)?.health ?? null,
   runs,
   next,

@@ -1,18 +1,26 @@
-// Which task filed which: kept privately, because what a task file says of itself could be forged, or left out.
+// Which task was filed by which, and what for: kept privately, because what a task file says of itself could be forged, or left out.
 import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { z } from 'zod';
 import type { Workspace } from '../../paths.ts';
 import { Durable } from './durable.ts';
 
-/** `depth` is 1 for the subtask of a task that is none itself. */
-const originSchema = z.object({ parent: z.string(), depth: z.number().int().positive() });
+const originSchema = z.object({
+  /** A subtask, by the agent of its parent; a review, by the gate of its parent. */
+  kind: z.enum(['subtask', 'review']).default('subtask'),
+  parent: z.string(),
+  /** 1 for the subtask of a task that is none itself. */
+  depth: z.number().int().positive(),
+  /** A review: by which role, of what its parent's run made; without git there is no commit. */
+  of: z.object({ role: z.string(), attempt: z.number().int().positive(), commit: z.string().nullable() }).optional(),
+});
 export type Origin = z.output<typeof originSchema>;
+type Kind = Origin['kind'];
 const filedSchema = z.array(z.string());
 
 /** In the folder of a task's runs: where it came from, and what it filed. */
 export const ORIGIN_FILE = 'origin.json';
-const FILED_FILE = 'subtasks.json';
+const FILED_FILE: Record<Kind, string> = { subtask: 'subtasks.json', review: 'reviews.json' };
 
 /** Who filed a task, or null: a person. */
 export function originOf(workspace: Workspace, id: string): Origin | null {
@@ -20,21 +28,28 @@ export function originOf(workspace: Workspace, id: string): Origin | null {
   return read(existsSync(own) ? own : workspace.origin(id), originSchema);
 }
 
-/** What a task filed, the oldest first. */
-export const filedBy = (workspace: Workspace, id: string): string[] =>
-  read(join(workspace.runs(id), FILED_FILE), filedSchema) ?? [];
+/** What a review task is about, or null: it is none, whatever its file says. */
+export function reviewOf(workspace: Workspace, id: string): (NonNullable<Origin['of']> & { parent: string }) | null {
+  const origin = originOf(workspace, id);
+  return origin?.kind === 'review' && origin.of ? { parent: origin.parent, ...origin.of } : null;
+}
+
+/** What was filed by a task, or for it, the oldest first. */
+export const filedBy = (workspace: Workspace, id: string, kind: Kind = 'subtask'): string[] =>
+  read(join(workspace.runs(id), FILED_FILE[kind]), filedSchema) ?? [];
 
 /** Writes down that `parent` files `id`: before its file is there, so that it cannot run without. Returns what takes it back. */
 export function keepOrigin(
   workspace: Workspace,
   durability: 'full' | 'fast',
   id: string,
-  origin: Origin,
+  origin: z.input<typeof originSchema>,
 ): { undo: () => void } {
   const disk = new Durable(durability);
+  const { kind = 'subtask' } = origin;
   const path = workspace.origin(id);
-  const list = join(workspace.runs(origin.parent), FILED_FILE);
-  const before = filedBy(workspace, origin.parent);
+  const list = join(workspace.runs(origin.parent), FILED_FILE[kind]);
+  const before = filedBy(workspace, origin.parent, kind);
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
   disk.replace(list, JSON.stringify([...before.filter((one) => one !== id), id]));
   disk.replace(path, JSON.stringify(origin));

@@ -1,0 +1,82 @@
+// Who reviews a result, and what a reviewing agent answers: the schema, and its findings in the words that the next attempt reads.
+import type { Schema } from './answer.ts';
+import type { Review } from './terms.ts';
+
+/** Roles whose agents review, and whether a person has the last word. */
+export interface Reviewers {
+  roles: string[];
+  human: boolean;
+}
+
+/** The role that `review: agent` means. */
+const REVIEWER = 'reviewer';
+
+export function reviewersOf(review: Review): Reviewers {
+  const named = [review].flat();
+  const roles = named.filter((one) => one !== 'human' && one !== 'none');
+  return {
+    roles: [...new Set(roles.map((one) => (one === 'agent' ? REVIEWER : one)))],
+    human: named.includes('human'),
+  };
+}
+
+const SEVERITIES = ['blocker', 'major', 'minor', 'info'] as const;
+
+export interface Finding {
+  file: string | null;
+  line: number | null;
+  severity: (typeof SEVERITIES)[number];
+  message: string;
+}
+
+export interface Verdict {
+  verdict: 'accept' | 'reject';
+  summary: string;
+  findings: Finding[];
+}
+
+/** Every member is required: some model services take no other schema. */
+export const REVIEW_SCHEMA: Schema = {
+  type: 'object',
+  additionalProperties: false,
+  required: ['verdict', 'summary', 'findings'],
+  properties: {
+    verdict: { type: 'string', enum: ['accept', 'reject'] },
+    summary: { type: 'string', description: 'why, in a few sentences' },
+    findings: {
+      type: 'array',
+      items: {
+        type: 'object',
+        additionalProperties: false,
+        required: ['file', 'line', 'severity', 'message'],
+        properties: {
+          file: { type: ['string', 'null'], description: 'from the top of the repository; null: no single file' },
+          line: { type: ['integer', 'null'] },
+          severity: { type: 'string', enum: [...SEVERITIES] },
+          message: { type: 'string', description: 'what happens, how you know, what would have to be true instead' },
+        },
+      },
+    },
+  },
+};
+
+/** What the next attempt is told: who rejects first, of each the worst first. */
+export function reviewFeedback(reviews: readonly (Verdict & { role: string })[]): string {
+  const rank = ({ verdict }: Verdict) => (verdict === 'reject' ? 0 : 1);
+  return [...reviews]
+    .sort((a, b) => rank(a) - rank(b))
+    .map(({ role, verdict, summary, findings }) => {
+      const said = `The ${role} ${verdict === 'reject' ? 'rejects' : 'accepts'} it: ${summary.trim()}`;
+      return [said, findingLines(findings).join('\n')].filter(Boolean).join('\n\n');
+    })
+    .join('\n\n');
+}
+
+/** `- major, src/a.ts:3: what is wrong`, the worst first. */
+export const findingLines = (findings: readonly Finding[]): string[] =>
+  [...findings]
+    .sort((a, b) => SEVERITIES.indexOf(a.severity) - SEVERITIES.indexOf(b.severity))
+    .map(({ file, line, severity, message }) => {
+      const place = file ? `, ${file}${line === null ? '' : `:${line}`}` : '';
+      return `- ${severity}${place}: ${message.trim().replaceAll('\n', '\n  ')}`;
+    });
