@@ -93,6 +93,15 @@ export const SCENARIOS: Scenario[] = [
   },
   { name: 'review', settings: SETTINGS, tasks: { v: review('v')['v']! } },
   {
+    name: 'reviewed',
+    settings: `${SETTINGS}agents: {critic: {command: [./critic], input: prompt}}\n`,
+    files: {
+      'roles/reviewer.md': '---\nagent: critic\n---\nYou review.\n',
+      critic: `#!/bin/sh\ncat > /dev/null\n${log('start')}\necho sly > sly.txt\nif grep -q 2 made.txt; then said=accept; else said=reject; fi\nprintf '{"type":"result","success":true,"output":"{\\\\"verdict\\\\":\\\\"%s\\\\",\\\\"summary\\\\":\\\\"so\\\\",\\\\"findings\\\\":[]}"}\\n' $said\n${log('end')}\n`,
+    },
+    tasks: { v: work('echo "$TOWPATH_ATTEMPT" > made.txt', 'review: agent\nchecks: ["test -e made.txt"]\n') },
+  },
+  {
     name: 'half',
     unsettled: true,
     settings: SETTINGS,

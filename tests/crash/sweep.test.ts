@@ -9,6 +9,7 @@ const SHORT: Record<string, number> = {
   fails: 50,
   refused: 30,
   asked: 40,
+  reviewed: 60,
   'by-hand': 60,
   'accept-minor': 14,
   enqueue: 3,
