@@ -30,6 +30,7 @@ const ENV_KEYS = [
     'base',
     'agent',
     'review',
+    'fix',
     'on_accept',
     'durability',
     'concurrency',

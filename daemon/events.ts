@@ -80,6 +80,8 @@ export interface EventMap {
     duration_ms: number;
     tree: string | null;
   };
+  /** A patch for a failed check was tried, or could not be. */
+  fix_finished: { task: string; attempt: number; outcome: 'helped' | 'rolled_back' | 'refused'; reason: string };
   /** A failed hook asks the operator. */
   operator_asked: { task: string; moment: string; reason: string };
   /** Something odd that a person should know of, without a change of state. */

@@ -9,7 +9,7 @@ import { now } from './clock.ts';
 import { messageOf, TowpathError } from './errors.ts';
 import { accept as acceptResult } from './gate/accept.ts';
 import { turnBack } from './gate/gate.ts';
-import { opinionsOn } from './gate/opinions.ts';
+import { openHelpers } from './gate/helper.ts';
 import { endTree } from './process/end.ts';
 import type { Settlement, Task } from './queue/port.ts';
 import { FRESH } from './task/state.ts';
@@ -52,13 +52,12 @@ export async function accept(op: Operator, id: string): Promise<Task> {
   return done;
 }
 
-/** A person has decided: who still reviews need not. */
+/** A person has decided: who still reviews or mends need not. */
 async function callOff(op: Operator, id: string): Promise<void> {
-  for (const { id: review, verdict, queue } of await opinionsOn(op, id))
-    if (verdict === null && queue !== null)
-      await cancel(op, review).catch((thrown: unknown) =>
-        op.events.emit('warning', { task: review, message: `could not be called off: ${messageOf(thrown)}` }),
-      );
+  for (const one of await openHelpers(op, id))
+    await cancel(op, one).catch((thrown: unknown) =>
+      op.events.emit('warning', { task: one, message: `could not be called off: ${messageOf(thrown)}` }),
+    );
 }
 
 /** provisional → incoming with feedback, or failed when the attempts are spent. */
@@ -116,7 +115,7 @@ export async function cancel(op: Operator, id: string): Promise<Task> {
     outcome: 'cancelled',
     reason: 'cancelled by the operator',
     waits_for: gone,
-    reviews: gone,
+    awaits: gone,
     finished_at: now(),
   });
   if (!keepsFailed(op, id)) await cleanUp(op, id, moved.state.runs ?? 1);

@@ -195,7 +195,7 @@ export class Scheduler {
     const task = await this.#ctx.queue.get(id);
     return (
       task?.queue === 'claimed' ||
-      (task?.queue === 'provisional' && (!task.state.waits_for || task.state.reviews !== undefined))
+      (task?.queue === 'provisional' && (!task.state.waits_for || task.state.awaits !== undefined))
     );
   }
 

@@ -37,6 +37,8 @@ export const reviewSchema = z.union([
     .min(1)
     .refine((names) => !names.includes('none'), 'none stands alone'),
 ]);
+/** Who answers a failed check: the agent that did the work, or first an agent that writes a patch. */
+export const fixSchema = z.enum(['none', 'patch']);
 const hookEvents = ['pre_task', 'post_task', 'health_check', 'setup', 'gate', 'notify', 'poll'] as const;
 export type HookEvent = (typeof hookEvents)[number];
 export const HOOK_EVENTS: readonly HookEvent[] = hookEvents;
@@ -113,6 +115,7 @@ const project = z.strictObject({
   checks: z.array(checkSchema).optional(),
   agent: z.string().optional(),
   protect: z.array(z.string()).optional(),
+  fix: fixSchema.optional(),
 });
 
 const concurrency = z
@@ -138,6 +141,7 @@ export const settingsSchema = z.strictObject({
   base: z.string().optional().describe('default: the branch that is checked out'),
   agent: z.string().default('auto'),
   review: reviewSchema.default('none'),
+  fix: fixSchema.default('none'),
   on_accept: z.enum(['branch'], 'this version keeps the branch: write branch').default('branch'),
   durability: z.enum(['full', 'fast']).default('full'),
   protect: z.array(z.string()).default([]),

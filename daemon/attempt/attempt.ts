@@ -69,10 +69,10 @@ async function tryTask(ctx: Context, { task, lock }: Claim, signal: AbortSignal)
   if ((resolved === 'post_task' || resolved === 'gate') && task.state.runs) lock.attempt = task.state.runs;
   let run = readEnd(ctx, lock) ?? (await reattach(ctx, lock, plan, signal));
   if (!run) {
-    if (plan.reviews && !(await isAwaited(ctx, plan.reviews)))
+    if (plan.helps && !(await isAwaited(ctx, plan.helps)))
       return {
         ...none,
-        ending: failure('cancelled', `"${plan.reviews.parent}" does not wait for this review any more`),
+        ending: failure('cancelled', `"${plan.helps.parent}" does not wait for it any more`),
       };
     const spent = usedUp(plan.caps, task.id);
     if (spent) return { ...none, ending: failure('budget', spent) };
@@ -89,8 +89,8 @@ async function tryTask(ctx: Context, { task, lock }: Claim, signal: AbortSignal)
   return { plan, ending, run, measured };
 }
 
-/** Whether the result that a review is about still waits to be judged. */
-async function isAwaited({ queue }: Context, { parent, attempt }: NonNullable<Plan['reviews']>): Promise<boolean> {
+/** Whether the result that a review or a fix is about still waits to be judged. */
+async function isAwaited({ queue }: Context, { parent, attempt }: NonNullable<Plan['helps']>): Promise<boolean> {
   const reviewed = await queue.get(parent);
   return reviewed?.queue === 'provisional' && (reviewed.state.runs ?? 1) === attempt;
 }

@@ -1,6 +1,6 @@
 // What is left of a task's place to work once it is over: everything saved, then the worktree removed.
 import { messageOf } from '../errors.ts';
-import { reviewOf } from '../queue/files/subtasks.ts';
+import { helpOf } from '../queue/files/subtasks.ts';
 import type { StateChange } from '../task/terms.ts';
 import { dropBranch } from '../worktree/refs.ts';
 import { removeWorktree } from '../worktree/salvage.ts';
@@ -8,7 +8,7 @@ import type { Context } from './context.ts';
 import { readWork } from './work.ts';
 
 /**
- * Removes the worktree of a task, after all in it is on its branch or a salvage ref; of a review nothing is kept. Returns what of
+ * Removes the worktree of a task, after all in it is on its branch or a salvage ref; of a review or a fix nothing is kept. Returns what of
  * the state is no longer so: nothing when the worktree had to stay.
  */
 export async function cleanUp(
@@ -20,7 +20,7 @@ export async function cleanUp(
   if (work?.kind !== 'worktree') return { worktree: undefined };
   try {
     await removeWorktree({ repo: work.repo, worktree: work.worktree, branch: work.branch!, id, attempt });
-    if (!reviewOf(ctx.workspace, id)) return { worktree: undefined };
+    if (!helpOf(ctx.workspace, id)) return { worktree: undefined };
     await dropBranch(work.repo, work.branch!);
     return { worktree: undefined, branch: undefined, commit: undefined };
   } catch (thrown) {
@@ -31,4 +31,4 @@ export async function cleanUp(
 
 /** Whether what a failed task leaves is to stay for a person to look at. */
 export const keepsFailed = ({ workspace, settings }: Pick<Context, 'workspace' | 'settings'>, id: string): boolean =>
-  settings.worktrees.keep_failed && reviewOf(workspace, id) === null;
+  settings.worktrees.keep_failed && helpOf(workspace, id) === null;

@@ -1,5 +1,6 @@
 // The third phase: the agent's work is committed and measured, the hooks after it run, and the run gets its outcome.
 import { join } from 'node:path';
+import type { Help } from '../queue/files/subtasks.ts';
 import type { Lock, Task } from '../queue/port.ts';
 import { judgeAnswer } from '../task/answer.ts';
 import type { Outcome } from '../task/terms.ts';
@@ -38,7 +39,7 @@ export async function finish(
   const asked = takeQuestion(dir, work, readRun(dir)?.had_question === false);
   const measured = await measure(ctx, task, lock, plan, work);
   await keepWork(ctx, { id: task.id, attempt: lock.attempt, commit: measured.commit });
-  if (plan.reviews && measured.changed) noteChanges(ctx, plan.reviews.parent, task.id, dir, measured.files);
+  if (plan.helps && measured.changed) noteChanges(ctx, plan.helps, task.id, dir, measured.files);
   const ran = outcomeOf(task.id, run, plan, measured, work, abortedBy(abort, task.id).reason);
   // A limit holds the agent also where the answer is waited for first.
   const closed = closeLimits(ctx, plan, dir, run.verdict, ran);
@@ -99,9 +100,10 @@ export async function finish(
   return { ending, measured };
 }
 
-/** Nothing that a review changes is kept: it is told, and written down for the gate. */
-function noteChanges(ctx: Context, parent: string, id: string, dir: string, files: string[]): void {
+/** Nothing that a review or a fix changes is kept: it is written down for the gate, and told of a review, which was to change nothing. */
+function noteChanges(ctx: Context, { kind, parent }: Help, id: string, dir: string, files: string[]): void {
   writeJson(join(dir, DISCARDED_FILE), files.slice(0, 1000));
+  if (kind === 'fix') return;
   const message = `its review ${id} changed ${files.length} files, which are thrown away: ${files.slice(0, 5).join(', ')}`;
   ctx.events.emit('warning', { task: parent, message });
 }

@@ -5,11 +5,12 @@ import { mcpProblem } from '../agents/mcp.ts';
 import type { AgentRegistry, Chosen } from '../agents/registry.ts';
 import { messageOf, TowpathError } from '../errors.ts';
 import type { Workspace } from '../paths.ts';
-import { reviewOf } from '../queue/files/subtasks.ts';
+import { type Help, helpOf } from '../queue/files/subtasks.ts';
 import type { Choice, Task } from '../queue/port.ts';
 import { DEFAULT_ROLE, type Role, readRole, rolePath } from '../roles/role.ts';
 import { type Endpoint, type Settings, worktreesDir } from '../settings.ts';
 import { readSchema, type Schema } from '../task/answer.ts';
+import { FIX_SCHEMA } from '../task/fix.ts';
 import { REVIEW_SCHEMA, type Reviewers, reviewersOf } from '../task/review.ts';
 import type { Check } from '../task/terms.ts';
 import { branchOf } from '../worktree/refs.ts';
@@ -32,8 +33,10 @@ export interface Plan {
   minor: boolean;
   checks: Check[];
   review: Reviewers;
-  /** It is a review itself, of this. */
-  reviews: ReturnType<typeof reviewOf>;
+  /** `patch`: an agent may mend what the checks find. */
+  fix: 'none' | 'patch';
+  /** It is a review or a fix itself, of this. */
+  helps: Help | null;
   protect: string[];
   expect: 'changes' | 'any';
   timeout_ms: number;
@@ -43,6 +46,9 @@ export interface Plan {
   /** What its next run may use; none for an agent that is free. */
   caps: Cap[];
 }
+
+/** What the tasks that a gate files must answer. */
+const SCHEMAS = { review: REVIEW_SCHEMA, fix: FIX_SCHEMA };
 
 const schemaOf = (named: string | Schema | undefined, root: string): Schema | null =>
   named === undefined ? null : readSchema(named, root);
@@ -99,9 +105,9 @@ export function makePlan(
   const who = ran ? chosen(task, role, ran, ctx) : (ctx.who ?? whoDoes(task, ctx));
   if (who.agent === 'auto')
     throw new TowpathError('agent', agents.auto.why, 'install one, or name an agent in the task');
-  // What a review is about is not for its file to say.
-  const reviews = reviewOf(workspace, task.id);
-  const minor = reviews ? reviews.commit === null : spec.complexity === 'minor';
+  // What a review or a fix is about is not for its file to say.
+  const helps = helpOf(workspace, task.id);
+  const minor = helps ? helps.commit === null : spec.complexity === 'minor';
   const found = agents.get(who.agent);
   return {
     role,
@@ -109,17 +115,18 @@ export function makePlan(
     model: who.model,
     endpoints: who.endpoints,
     repo: repoOf(task, settings, workspace),
-    base: reviews?.commit ?? spec.base ?? project?.base ?? settings.base,
+    base: helps?.commit ?? spec.base ?? project?.base ?? settings.base,
     branch: branchOf(task.id),
     worktree: join(worktreesDir(settings, workspace), `task-${task.id}`),
     minor,
-    checks: reviews ? [] : (spec.checks ?? project?.checks ?? settings.checks),
-    review: reviewersOf(reviews ? 'none' : (spec.review ?? settings.review)),
-    reviews,
-    protect: reviews ? [] : [...settings.protect, ...(project?.protect ?? [])],
-    expect: reviews ? 'any' : (spec.expect ?? (minor ? 'any' : 'changes')),
+    checks: helps ? [] : (spec.checks ?? project?.checks ?? settings.checks),
+    review: reviewersOf(helps ? 'none' : (spec.review ?? settings.review)),
+    fix: helps ? 'none' : (spec.fix ?? project?.fix ?? settings.fix),
+    helps,
+    protect: helps ? [] : [...settings.protect, ...(project?.protect ?? [])],
+    expect: helps ? 'any' : (spec.expect ?? (minor ? 'any' : 'changes')),
     timeout_ms: spec.timeout ?? settings.timeouts.agent,
-    schema: reviews ? REVIEW_SCHEMA : schemaOf(spec.output_schema ?? role.output_schema, workspace.root),
+    schema: helps ? SCHEMAS[helps.kind] : schemaOf(spec.output_schema ?? role.output_schema, workspace.root),
     max_attempts: spec.max_attempts ?? settings.retry.max_attempts,
     caps: found.agent.getCapabilities().free ? [] : capsOf(task, settings),
   };

@@ -71,7 +71,7 @@ export async function prepare(
         checks: plan.checks.map(checkText),
         protect: plan.protect,
         schema: plan.schema,
-        reviews: plan.reviews !== null,
+        passing: plan.helps !== null,
         resumed: session !== null,
       }),
     ),

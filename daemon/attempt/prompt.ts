@@ -16,8 +16,8 @@ export interface PromptParts {
   checks: string[];
   protect: string[];
   schema: Schema | null;
-  /** It reviews: nothing that it changes is kept. */
-  reviews: boolean;
+  /** It reviews or fixes: nothing that it changes is kept. */
+  passing: boolean;
   /** The session goes on: the agent knows the task already. */
   resumed: boolean;
 }
@@ -63,14 +63,14 @@ function feedbackSection({ feedback, resumed }: PromptParts): string {
   return section('Feedback', told.length ? lead + told.join('\n\n') : '');
 }
 
-function rules({ worktree, branch, base, checks, protect, reviews }: PromptParts): string {
+function rules({ worktree, branch, base, checks, protect, passing }: PromptParts): string {
   const lines = [
     `- Work in ${worktree} and change nothing outside it.`,
     branch
       ? `- You are on the branch ${branch}${base ? `, made from ${base.slice(0, 12)}` : ''}. Stay on it; do not push.`
       : '',
     '- Nobody can answer questions while you work. If you cannot go on without a person, write what you need to know into QUESTION.md at the top of the working tree and stop: your next turn brings the answer.',
-    reviews
+    passing
       ? '- Change nothing that is to last: this working tree is thrown away.'
       : '- What you leave uncommitted is committed for you.',
     checks.length

@@ -36,7 +36,7 @@ export interface RunVerdict {
   health: RunReport['health'];
 }
 
-/** The files that a review changed, where it changed any. */
+/** The files that a review or a fix changed in its own worktree, where it changed any. */
 export const DISCARDED_FILE = 'discarded.json';
 
 export const readVerdict = (dir: string): RunVerdict | null => readJson<RunVerdict>(join(dir, 'verdict.json'));

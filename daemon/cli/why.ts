@@ -96,7 +96,7 @@ async function waitingReason(opened: Opened, task: Task): Promise<string> {
     ...{ settings, workspace, agents, jobs, endpoints: new Endpoints(), limits: new Limits(workspace) },
     hold: daemon ? daemon.paused : pausedBy(workspace),
     budget: (agent, role) => purse.wait(agent, role, daemon?.reserved ?? []),
-    provisional: (await opened.queue.list('provisional')).filter(({ state }) => !state.reviews).length,
+    provisional: (await opened.queue.list('provisional')).filter(({ state }) => !state.awaits).length,
   });
   if (!daemon) return wait ? `${wait.reason}; and no daemon runs` : 'no daemon runs: "towpath start" takes it up';
   return (

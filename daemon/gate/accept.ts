@@ -24,7 +24,7 @@ export async function accept(
       outcome: 'ok',
       reason: undefined,
       waits_for: undefined,
-      reviews: undefined,
+      awaits: undefined,
       not_before: undefined,
       resolved: undefined,
       last_error: undefined,

@@ -6,7 +6,7 @@ import { decide, type Ending, failure, policyOf } from '../attempt/ending.ts';
 import { taskHooks } from '../attempt/hook.ts';
 import { makePlan, type Plan } from '../attempt/plan.ts';
 import { readRun } from '../attempt/record.ts';
-import { readWork, type Work, writeJson, writeWork } from '../attempt/work.ts';
+import { readJson, readWork, type Work, writeJson, writeWork } from '../attempt/work.ts';
 import { messageOf, TowpathError } from '../errors.ts';
 import type { Task } from '../queue/port.ts';
 import { redactAll } from '../secrets.ts';
@@ -15,9 +15,11 @@ import { GitProblem } from '../worktree/git.ts';
 import { applyTree, unapplyTree } from '../worktree/tree.ts';
 import { restoreWorktree } from '../worktree/worktree.ts';
 import { accept } from './accept.ts';
-import { checkFeedback, runChecks } from './checks.ts';
+import { checkFeedback, type Evidence, runChecks } from './checks.ts';
+import { type Filed, filedFix, fileFix, tryFix } from './fix.ts';
+import type { Waiting } from './helper.ts';
 import { protectedFiles } from './protect.ts';
-import { review, standing, type Waiting } from './review.ts';
+import { review, standing } from './review.ts';
 
 /** Takes a task in provisional/ to done/, back to incoming/, to failed/ or blocked/, or leaves it there to be reviewed. */
 export async function gate(ctx: Context, found: Task, signal: AbortSignal): Promise<Task | null> {
@@ -45,7 +47,7 @@ export async function gate(ctx: Context, found: Task, signal: AbortSignal): Prom
               waits_for: 'operator',
             };
   }
-  if (ending === 'human' || ending.kind === 'reviews') return waitForReview(ctx, task, ending);
+  if (ending === 'human' || ending.kind === 'helpers') return waitForReview(ctx, task, ending);
   if (ending.kind === 'later') return waitForGate(ctx, task, ending);
   return turnBack(ctx, task, plan, ending);
 }
@@ -55,21 +57,69 @@ type Judged = Ending | Waiting | 'accept' | 'human';
 async function judge(ctx: Context, task: Task, plan: Plan, signal: AbortSignal): Promise<Judged> {
   const work = readWork(ctx.workspace, task.id);
   // A review is judged by the gate of what it reviews.
-  if (work?.accepted || plan.reviews) return 'accept';
+  if (work?.accepted || plan.helps) return 'accept';
   const attempt = task.state.runs ?? 1;
   // Reviews are filed once all else has passed: that is not done again for the same work.
   const passed = plan.review.roles.length > 0 && (await standing(ctx, task, work)).length > 0;
-  const files = await open(task, work, !passed);
+  let files = await open(task, work, !passed);
   if (passed) return review(ctx, task, plan, work, files.tree);
   const touched = protectedFiles(files.files, plan.protect);
-  const tree = files.tree === null ? {} : { tree: files.tree };
   if (touched.length > 0)
     return failure('rejected', `it changes protected files: ${touched.slice(0, 5).join(', ')}`, {
       feedback: `These files are protected and must stay as they are on the base branch: ${touched.join(', ')}. Undo your changes to them.`,
       from: 'gate',
-      ...tree,
+      ...treeOf(files.tree),
     });
-  const evidence = await runChecks({
+  const check = (of: string | null) => checkAll(ctx, task, plan, work, of, signal);
+  const kept = join(ctx.workspace.run(task.id, attempt), 'checks.json');
+  const fix = plan.fix === 'patch' && work?.kind === 'worktree' ? await filedFix(ctx, task) : null;
+  let evidence: Evidence[];
+  if (fix && !fix.took) {
+    const fixed = await tryFix(ctx, task, plan, work!, fix, check, signal);
+    if (fixed === null) return waitForFix(fix);
+    if (signal.aborted) return failure('cancelled', '');
+    if (!('commit' in fixed)) return failedChecks(readJson<Evidence[]>(kept) ?? [], files.tree);
+    // What is judged from here on is the work with the patch on it.
+    task.state = { ...task.state, commit: fixed.commit };
+    evidence = fixed.evidence;
+    files = await open(task, work, false);
+  } else evidence = await check(files.tree);
+  if (plan.checks.length) writeJson(kept, redactAll(evidence));
+  if (evidence.some((one) => !one.ok)) {
+    const mends = plan.fix === 'patch' && work?.kind === 'worktree' && fix === null && !signal.aborted;
+    return mends ? waitForFix(await fileFix(ctx, task, work, evidence)) : failedChecks(evidence, files.tree);
+  }
+  const hooks = await taskHooks(ctx, 'gate', {
+    task,
+    lock: null,
+    attempt,
+    plan,
+    work,
+    result: { outcome: 'ok', checks: evidence, files: files.files, commit: task.state.commit ?? null },
+  });
+  if ('ending' in hooks)
+    return hooks.ending.kind === 'outcome' ? { ...hooks.ending, ...treeOf(files.tree) } : hooks.ending;
+  if (plan.review.roles.length > 0) return review(ctx, task, plan, work, files.tree);
+  return plan.review.human ? 'human' : 'accept';
+}
+
+const treeOf = (tree: string | null) => (tree === null ? {} : { tree });
+const waitForFix = ({ id, role }: Pick<Filed, 'id' | 'role'>): Waiting => ({
+  kind: 'helpers',
+  for: 'fix',
+  helpers: [{ id, role }],
+});
+
+function checkAll(
+  ctx: Context,
+  task: Task,
+  plan: Plan,
+  work: Work | null,
+  tree: string | null,
+  signal: AbortSignal,
+): Promise<Evidence[]> {
+  const attempt = task.state.runs ?? 1;
+  return runChecks({
     checks: plan.checks,
     cwd: work?.worktree ?? plan.repo,
     allow: ctx.settings.env,
@@ -80,36 +130,21 @@ async function judge(ctx: Context, task: Task, plan: Plan, signal: AbortSignal):
       TOWPATH_WORKSPACE: ctx.workspace.root,
     },
     timeout_ms: plan.timeout_ms,
-    tree: files.tree,
+    tree,
     signal,
     onDone: ({ command, code, ok, tree, duration_ms }) =>
       ctx.events.emit('check_finished', { task: task.id, attempt, command, code, ok, tree, duration_ms }),
   });
-  if (plan.checks.length) writeJson(join(ctx.workspace.run(task.id, attempt), 'checks.json'), redactAll(evidence));
+}
+
+function failedChecks(evidence: Evidence[], tree: string | null): Ending {
   const failed = evidence.filter((one) => !one.ok);
-  if (failed.length > 0)
-    return failure(
-      'check_failed',
-      failed
-        .map(({ command, code }) => `\`${command}\` ${code === null ? 'did not end' : `exited with ${code}`}`)
-        .join('; '),
-      {
-        feedback: checkFeedback(evidence),
-        from: 'check',
-        ...tree,
-      },
-    );
-  const hooks = await taskHooks(ctx, 'gate', {
-    task,
-    lock: null,
-    attempt,
-    plan,
-    work,
-    result: { outcome: 'ok', checks: evidence, files: files.files, commit: task.state.commit ?? null },
+  const how = (code: number | null) => (code === null ? 'did not end' : `exited with ${code}`);
+  return failure('check_failed', failed.map(({ command, code }) => `\`${command}\` ${how(code)}`).join('; '), {
+    feedback: checkFeedback(evidence),
+    from: 'check',
+    ...treeOf(tree),
   });
-  if ('ending' in hooks) return hooks.ending.kind === 'outcome' ? { ...hooks.ending, ...tree } : hooks.ending;
-  if (plan.review.roles.length > 0) return review(ctx, task, plan, work, files.tree);
-  return plan.review.human ? 'human' : 'accept';
 }
 
 /** Makes sure that the work lies where the checks run, in the repository's own tree only when it is wanted there; says what it changed. */
@@ -144,13 +179,14 @@ async function waitForGate(
 
 async function waitForReview(ctx: Context, task: Task, by: 'human' | Waiting): Promise<Task> {
   await close(ctx, task);
-  const agents = by === 'human' ? [] : by.reviews;
+  const agents = by === 'human' ? [] : by.helpers;
+  const waits_for = by === 'human' ? 'review' : by.for;
   const reason = agents.length
-    ? `waits for review by ${agents.map(({ id, role }) => `the ${role} (${id})`).join(', ')}`
+    ? `waits for ${waits_for === 'fix' ? 'a patch' : 'review'} by ${agents.map(({ id, role }) => `the ${role} (${id})`).join(', ')}`
     : `waits for review: "towpath accept ${task.id}" or "towpath reject ${task.id} -m …"`;
   const waiting = await ctx.queue.move(task.id, 'provisional', {
     to: 'provisional',
-    state: { reason, waits_for: 'review', reviews: agents.length ? agents.map(({ id }) => id) : undefined },
+    state: { reason, waits_for, awaits: agents.length ? agents.map(({ id }) => id) : undefined },
   });
   ctx.events.emit('transition', { task: task.id, from: 'provisional', to: 'provisional', reason });
   return waiting;
@@ -166,7 +202,7 @@ export async function turnBack(ctx: Context, task: Task, plan: Plan | null, endi
     to: settlement.to,
     state: {
       ...settlement.state,
-      reviews: undefined,
+      awaits: undefined,
       ...(settlement.to === 'blocked' ? {} : { waits_for: undefined }),
     },
   });

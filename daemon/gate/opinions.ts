@@ -1,16 +1,11 @@
 // What the reviews of a task came to: found by what was privately written down when they were filed, read from their runs.
-import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Context } from '../attempt/context.ts';
-import { DISCARDED_FILE, readVerdict } from '../attempt/record.ts';
+import { DISCARDED_FILE } from '../attempt/record.ts';
 import { readJson } from '../attempt/work.ts';
-import { filedBy, reviewOf } from '../queue/files/subtasks.ts';
-import type { QueuePort, Task } from '../queue/port.ts';
-import { judgeAnswer } from '../task/answer.ts';
+import { filedBy, helpOf } from '../queue/files/subtasks.ts';
 import { REVIEW_SCHEMA, type Verdict } from '../task/review.ts';
 import type { Queue } from '../task/terms.ts';
-
-type Place = Pick<Context, 'workspace'> & { queue: Pick<QueuePort, 'get'> };
+import { endOf, type Place, runOf } from './helper.ts';
 
 /** One review of a result, open or over. */
 export interface Opinion {
@@ -36,39 +31,24 @@ export async function opinionsOn(place: Place, id: string): Promise<Opinion[]> {
   return all.filter((one) => one !== null);
 }
 
-/** Whether all that a task waits for has an end. */
-export async function reviewsOver({ workspace, queue }: Context, { id, state }: Task): Promise<boolean> {
-  for (const one of state.reviews ?? []) {
-    // Most are on their way: that is seen without reading them.
-    if (queue.intake.byId(one) || existsSync(join(workspace.queue('claimed'), `${one}.md`))) return false;
-    if ((await opinion({ workspace, queue }, id, one))?.verdict === null) return false;
-  }
-  return true;
-}
-
 async function opinion({ workspace, queue }: Place, parent: string, id: string): Promise<Opinion | null> {
-  const about = reviewOf(workspace, id);
-  if (about?.parent !== parent) return null;
+  const about = helpOf(workspace, id);
+  if (about?.kind !== 'review' || about.parent !== parent) return null;
   const task = await queue.get(id);
   const { role, attempt, commit } = about;
-  const known = { id, role, attempt, commit, queue: task?.queue ?? null, cost_usd: task?.state.cost_usd ?? null };
-  const run = workspace.run(id, task?.state.runs ?? 1);
-  const discarded = readJson<string[]>(join(run, DISCARDED_FILE)) ?? [];
-  const found = task ? verdictOf(task, run) : existsSync(workspace.runs(id)) ? failed('its file is gone') : OPEN;
-  return { ...known, discarded, ...found };
+  const discarded = task ? readJson<string[]>(join(workspace.run(id, runOf(task)), DISCARDED_FILE)) : null;
+  const end = endOf({ workspace }, id, task, REVIEW_SCHEMA);
+  const said: Verdict | typeof OPEN =
+    end === null
+      ? OPEN
+      : 'value' in end
+        ? (end.value as Verdict)
+        : { verdict: 'reject', summary: `no verdict: ${end.problem}`, findings: [] };
+  return {
+    ...{ id, role, attempt, commit },
+    ...{ queue: task?.queue ?? null, cost_usd: task?.state.cost_usd ?? null, discarded: discarded ?? [] },
+    ...said,
+  };
 }
 
 const OPEN = { verdict: null, summary: '', findings: [] };
-const failed = (why: string): Verdict => ({ verdict: 'reject', summary: `no verdict: ${why}`, findings: [] });
-
-/** By the run that it ended with, and not by what its file says of it. */
-function verdictOf({ queue, state, refusal }: Task, run: string): Verdict | typeof OPEN {
-  if (queue === 'failed') return failed(refusal ?? state.reason ?? 'its file was moved to failed/');
-  // Who must be answered, paid or let in again is waited for; what is spent is spent.
-  if (queue === 'blocked' && state.outcome === 'budget' && state.waits_for === 'operator')
-    return failed(state.reason ?? 'its budget is spent');
-  if (queue !== 'done') return OPEN;
-  const ended = readVerdict(run)?.verdict;
-  const judged = ended && judgeAnswer(ended.output, REVIEW_SCHEMA, ended.structured);
-  return judged && 'value' in judged ? (judged.value as Verdict) : failed(judged?.problem ?? 'it was never run');
-}

@@ -25,6 +25,7 @@ export function computeStats(db: DatabaseSync, since: string | null): Stats {
     by_role: groups(db, 'role', since),
     by_model: groups(db, 'model', since),
     reached: reachedAll(db, since),
+    fixes: fixes(db, since),
     accepted: { tasks, cost_usd: cost, cost_per_task_usd: tasks.length > 0 ? cost / tasks.length : null },
   };
 }
@@ -33,6 +34,7 @@ export const emptyStats = (since: string | null): Stats => ({
   since,
   total: emptyGroup('total'),
   ...{ by_day: [], by_agent: [], by_role: [], by_model: [], reached: {} },
+  fixes: { tried: 0, helped: 0, rolled_back: 0, refused: 0 },
   accepted: { tasks: [], cost_usd: 0, cost_per_task_usd: null },
 });
 
@@ -96,6 +98,19 @@ function accepted(db: DatabaseSync, since: string | null): AcceptedTask[] {
     )
     .all(since ?? '')
     .map((row) => ({ ...row }) as unknown as AcceptedTask);
+}
+
+/** Patches for failed checks, of which the ledger still knows. One that is told twice, after a kill, counts once. */
+function fixes(db: DatabaseSync, since: string | null): Stats['fixes'] {
+  const rows = db
+    .prepare(
+      `SELECT json_extract(data, '$.outcome') AS outcome, count(DISTINCT task || ' ' || json_extract(data, '$.attempt')) AS n
+       FROM events WHERE event = 'fix_finished' AND at >= ? GROUP BY 1`,
+    )
+    .all(since ?? '') as unknown as { outcome: string; n: number }[];
+  const of = (outcome: string) => rows.find((row) => row.outcome === outcome)?.n ?? 0;
+  const [helped, rolled_back] = [of('helped'), of('rolled_back')];
+  return { tried: helped + rolled_back, helped, rolled_back, refused: of('refused') };
 }
 
 function reachedAll(db: DatabaseSync, since: string | null): Partial<Record<Queue, number>> {

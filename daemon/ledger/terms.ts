@@ -71,6 +71,8 @@ export interface Stats {
   by_model: StatsGroup[];
   /** How many tasks reached each queue. */
   reached: Partial<Record<Queue, number>>;
+  /** Patches for failed checks; those that were refused were not tried. */
+  fixes: { tried: number; helped: number; rolled_back: number; refused: number };
   accepted: { tasks: AcceptedTask[]; cost_usd: number; cost_per_task_usd: number | null };
 }
 

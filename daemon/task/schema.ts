@@ -2,7 +2,7 @@
 import { type Document, isMap, isScalar, type LineCounter } from 'yaml';
 import { z } from 'zod';
 import { epochMs, parseDuration } from '../clock.ts';
-import { reviewSchema } from '../settings.ts';
+import { fixSchema, reviewSchema } from '../settings.ts';
 import type { TaskSpec } from './terms.ts';
 
 /** An id is a file name, a folder name and the last part of a branch, so it is kept to what all three allow. */
@@ -57,6 +57,7 @@ const schema = z.looseObject({
   on_dependency_failure: z.enum(['hold', 'cancel', 'run']).default('hold'),
   checks: z.array(z.union([text, z.array(z.string()).min(1)])).optional(),
   review: reviewSchema.optional(),
+  fix: fixSchema.optional(),
   expect: z.enum(['changes', 'any']).optional(),
   timeout: z
     .string()

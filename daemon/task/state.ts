@@ -10,8 +10,8 @@ const members = {
   queue: z.enum(QUEUES),
   outcome: z.enum(OUTCOMES),
   reason: z.string(),
-  waits_for: z.enum(['dependencies', 'answer', 'operator', 'hook', 'paused', 'review']),
-  reviews: z.array(z.string()),
+  waits_for: z.enum(['dependencies', 'answer', 'operator', 'hook', 'paused', 'review', 'fix']),
+  awaits: z.array(z.string()),
   question: z.string(),
   asked_at: z.string(),
   attempts: whole,
@@ -72,7 +72,7 @@ export const FRESH: StateChange = {
   crashes: undefined,
   not_before: undefined,
   waits_for: undefined,
-  reviews: undefined,
+  awaits: undefined,
   question: undefined,
   asked_at: undefined,
   last_error: undefined,
@@ -95,7 +95,7 @@ export function movedIn(state: State): State {
     outcome: 'rejected',
     reason: undefined,
     waits_for: undefined,
-    reviews: undefined,
+    awaits: undefined,
     feedback: [...(state.feedback ?? []), { ...feedback, ...(state.runs ? { attempt: state.runs } : {}) }],
   });
 }

@@ -52,7 +52,7 @@ export interface Feedback {
 }
 
 /** What a blocked task waits for. `operator` waits for `resolve` or `retry`, `paused` for `resume`. */
-export type WaitsFor = 'dependencies' | 'answer' | 'operator' | 'hook' | 'paused' | 'review';
+export type WaitsFor = 'dependencies' | 'answer' | 'operator' | 'hook' | 'paused' | 'review' | 'fix';
 
 /** The user's frontmatter after checking: defaults that need no settings are filled in, the others stay undefined. */
 export interface TaskSpec {
@@ -75,6 +75,7 @@ export interface TaskSpec {
   on_dependency_failure: 'hold' | 'cancel' | 'run';
   checks?: Check[];
   review?: Review;
+  fix?: 'none' | 'patch';
   expect?: 'changes' | 'any';
   /** ms */
   timeout?: number;
@@ -97,8 +98,8 @@ export interface State {
   outcome?: Outcome;
   reason?: string;
   waits_for?: WaitsFor;
-  /** The review tasks that it waits for; none while it waits for a person. */
-  reviews?: string[];
+  /** The tasks that its gate has filed and waits for: reviews, or a fix; none while it waits for a person. */
+  awaits?: string[];
   question?: string;
   /** Since when it waits for an answer. */
   asked_at?: string;

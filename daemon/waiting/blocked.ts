@@ -5,7 +5,7 @@ import type { Context } from '../attempt/context.ts';
 import { answered } from '../attempt/question.ts';
 import { readWork } from '../attempt/work.ts';
 import { formatDuration, now } from '../clock.ts';
-import { reviewsOver } from '../gate/opinions.ts';
+import { helpersOver } from '../gate/helper.ts';
 import { findCycle, readiness } from '../queue/dependencies.ts';
 import { isTaskName, stemOf } from '../queue/files/read.ts';
 import type { Choice, Task } from '../queue/port.ts';
@@ -62,9 +62,9 @@ export class Blocked {
     if (!under && Date.now() - ended >= Math.max(ALL_MS, took * ALL_SHARE)) this.#lookAtAll();
   }
 
-  /** Results that wait for a gate or a person; those that agents review are no work that piles up. */
+  /** Results that wait for a gate or a person; those whose gate waits for agents are no work that piles up. */
   get provisional(): number {
-    return this.#provisional.filter(({ state }) => !state.reviews).length;
+    return this.#provisional.filter(({ state }) => !state.awaits).length;
   }
 
   /** Some gate hook asked for patience, and will be asked again. */
@@ -77,17 +77,17 @@ export class Blocked {
     return this.#looks.size + this.#due.size + this.#fresh.size > 0;
   }
 
-  /** Results whose gate has not run yet, or whose reviews are over. */
+  /** Results whose gate has not run yet, or for whom what it waits for is over. */
   async ungated(): Promise<Task[]> {
     const found: Task[] = [];
     for (const task of this.#provisional) {
       if (task.refusal || !existsSync(this.#ctx.workspace.runs(task.id))) continue;
-      const { waits_for, reviews } = task.state;
+      const { waits_for, awaits } = task.state;
       // One that a person accepted while the command was killed is only landed.
       if (
-        waits_for !== 'review' ||
+        (waits_for !== 'review' && waits_for !== 'fix') ||
         readWork(this.#ctx.workspace, task.id)?.accepted ||
-        (reviews && (await reviewsOver(this.#ctx, task)))
+        (awaits && (await helpersOver(this.#ctx, task)))
       )
         found.push(task);
     }

@@ -46,7 +46,7 @@ export async function noticeHandMoves(ctx: Context, runner: Runner, queue: Queue
               reason: `moved to blocked/ by hand; "towpath resume ${id}" or a move to incoming/ lets it go on`,
               waits_for: 'paused' as const,
             };
-    await ctx.queue.move(id, queue, { to: queue, state: { waits_for: undefined, reviews: undefined, ...state } });
+    await ctx.queue.move(id, queue, { to: queue, state: { waits_for: undefined, awaits: undefined, ...state } });
     ctx.events.emit('transition', { task: id, from, to: queue, reason: 'moved by hand' });
   } catch (thrown) {
     ctx.events.emit('warning', { message: `${basename(name)} in ${queue}/: ${messageOf(thrown)}` });

@@ -102,6 +102,18 @@ export const SCENARIOS: Scenario[] = [
     tasks: { v: work('echo "$TOWPATH_ATTEMPT" > made.txt', 'review: agent\nchecks: ["test -e made.txt"]\n') },
   },
   {
+    name: 'mended',
+    settings: `${SETTINGS}fix: patch\nagents: {mender: {command: [./mender], input: prompt}}\n`,
+    files: {
+      'roles/fixer.md': '---\nagent: mender\n---\nYou mend.\n',
+      mender: `#!/bin/sh\ncat > /dev/null\n${log('start')}\ncase "$TOWPATH_TASK_ID" in good*) to=good;; *) to=worse;; esac\nprintf '{"type":"result","success":true,"output":"{\\\\"patch\\\\":\\\\"--- a/made.txt\\\\\\\\n+++ b/made.txt\\\\\\\\n@@ -1 +1 @@\\\\\\\\n-bad\\\\\\\\n+%s\\\\\\\\n\\\\",\\\\"why\\\\":\\\\"so\\\\"}"}\\n' $to\n${log('end')}\n`,
+    },
+    tasks: {
+      good: work('echo bad > made.txt', 'checks: ["grep -q good made.txt"]\n'),
+      vain: work('echo bad > made.txt', 'checks: ["grep -q good made.txt"]\nmax_attempts: 1\n'),
+    },
+  },
+  {
     name: 'half',
     unsettled: true,
     settings: SETTINGS,

@@ -10,6 +10,7 @@ const SHORT: Record<string, number> = {
   refused: 30,
   asked: 40,
   reviewed: 60,
+  mended: 90,
   'by-hand': 60,
   'accept-minor': 14,
   enqueue: 3,

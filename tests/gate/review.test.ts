@@ -1,7 +1,8 @@
 // The pure parts of review by agents: who is meant, what fits, and the words for reviewer and author.
 import { describe, expect, it } from 'vitest';
+import { DIFF_BYTES } from '../../daemon/gate/change.ts';
 import { fenced } from '../../daemon/gate/checks.ts';
-import { DIFF_BYTES, type Reviewed, reviewText } from '../../daemon/gate/review-text.ts';
+import { type Reviewed, reviewText } from '../../daemon/gate/review-text.ts';
 import { judgeAnswer } from '../../daemon/task/answer.ts';
 import { parseTask } from '../../daemon/task/file.ts';
 import { type Finding, REVIEW_SCHEMA, reviewersOf, reviewFeedback } from '../../daemon/task/review.ts';
@@ -58,19 +59,19 @@ it('tells the author who rejects first, and the worst of each first', () => {
 });
 
 describe('what a reviewer reads', () => {
-  const base: Reviewed = { id: 't', title: 'T', body: 'Do it.', feedback: [], checks: [], diff: null };
-  const diff = { from: 'aaa', to: 'bbb', text: '+x', truncated: false, files: ['x'] };
+  const base: Reviewed = { id: 't', title: 'T', body: 'Do it.', feedback: [], checks: [], change: null };
+  const change = { from: 'aaa', to: 'bbb', text: '+x', truncated: false, files: ['x'] };
   it('is a task, the diff with its command, the evidence and the feedback', () => {
     const check = { command: 'make', code: 0, ok: true, output: 'all well', tree: null, at: '', duration_ms: 1 };
     const told = { from: 'human', message: 'longer', at: '', attempt: 1 };
-    const text = reviewText({ ...base, diff, checks: [check], feedback: [told] });
+    const text = reviewText({ ...base, change, checks: [check], feedback: [told] });
     for (const part of ['Do it.', '`git diff aaa bbb`', '+x', '`make` ended with exit code 0', 'all well', 'longer'])
       expect(text).toContain(part);
     expect(text).not.toContain('is longer than');
     expect(parseTask(Buffer.from(`---\n---\n${text}`)).refusal).toBe(null);
   });
   it('says what was cut off and how to see it', () => {
-    const text = reviewText({ ...base, diff: { ...diff, truncated: true, files: ['x', 'left/out'] } });
+    const text = reviewText({ ...base, change: { ...change, truncated: true, files: ['x', 'left/out'] } });
     expect(text).toContain(`first ${DIFF_BYTES / 1000} kB`);
     expect(text).toContain('-- FILE');
     expect(text).toContain('left/out');

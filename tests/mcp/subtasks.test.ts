@@ -170,6 +170,7 @@ describe('inside a run', () => {
       expect(await refused({ agent: 'writer' })).toContain('agents.reader.permissions is read: name agent: reader');
       expect(await refused({ checks: ['id'] })).toContain('checks: a subtask may not name any');
       expect(await refused({ mcp: { x: { command: 'id' } } })).toContain('mcp: a subtask may not name any');
+      expect(await refused({ review: 'agent' })).toContain('review, fix: a subtask may name no agents');
       expect(ws.where('s')).toBe(null);
       expect((await client.call('enqueue_task', { id: 's', body: 'Read on.' })).value).toMatchObject({ parent: 'p' });
       enough(ws, 'p');

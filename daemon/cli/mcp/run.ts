@@ -9,6 +9,7 @@ import { taskText } from '../../queue/polled.ts';
 import { DEFAULT_ROLE, readRole } from '../../roles/role.ts';
 import type { AgentSettings } from '../../settings.ts';
 import { parseTask } from '../../task/file.ts';
+import { reviewersOf } from '../../task/review.ts';
 import type { TaskSpec } from '../../task/terms.ts';
 import { submit } from '../enqueue.ts';
 import type { Opened } from '../open.ts';
@@ -100,6 +101,9 @@ async function refuseMore({ workspace, loaded: { settings } }: Opened, own: stri
   for (const key of ['checks', 'mcp'] as const)
     if (spec[key] !== undefined)
       throw new TowpathError('task_refused', `${key}: a subtask may not name any: ${held}`, 'leave it out');
+  // Whoever reviews or mends reads what it wrote, and may be allowed more.
+  if (reviewersOf(spec.review ?? 'none').roles.length > 0 || spec.fix === 'patch')
+    throw new TowpathError('task_refused', `review, fix: a subtask may name no agents: ${held}`, 'leave them out');
   const role = readRole(workspace, spec.role ?? DEFAULT_ROLE);
   await agents.findAuto();
   const named = agentNameOf({ id: '', created_at: '', spec, state: {} }, role, settings);

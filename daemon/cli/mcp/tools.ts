@@ -60,6 +60,7 @@ export const taskKeys = {
     .union([z.string(), z.array(z.string())])
     .optional()
     .describe('none, human, agent, the name of a role, or a list of them'),
+  fix: text.describe('patch: a failed check is first answered with a patch; or none'),
   expect: text.describe('changes (a result without a change does not count) or any'),
   timeout: text.describe('such as 10m'),
   max_attempts: number,

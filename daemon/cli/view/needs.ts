@@ -36,7 +36,7 @@ function whatNext(task: Task): { why: string; next: string } | null {
   const id = shellWord(task.id);
   const why = task.refusal ?? state.reason ?? '';
   if (queue === 'provisional')
-    return state.waits_for === 'review' && !state.reviews
+    return state.waits_for === 'review' && !state.awaits
       ? { why: why || 'waits for your review', next: `towpath accept ${id}  # or: towpath reject ${id} -m "…"` }
       : null;
   if (queue === 'failed') return { why: why || 'moved to failed/ by hand', next: failedNext(task, id) };

@@ -102,6 +102,14 @@ function partsOf({ event, data }: Fact): Part[] {
         ...aside(code + duration(number('duration_ms'))),
       ];
     }
+    case 'fix_finished': {
+      const helped = text('outcome') === 'helped';
+      return [
+        'a patch ',
+        [helped ? 'tone:good' : 'tone:care', text('outcome').replace('_', ' ')],
+        ...aside(text('reason')),
+      ];
+    }
     case 'hook_finished': {
       const ok = data['ok'] === true;
       const said = ok ? text('decision') : 'failed';

@@ -32,6 +32,7 @@ export function renderStats(stats: Stats & Partial<StatsView>, on: Partial<Scree
   const head = [
     `${span}${plural(total.runs, 'run')}, ${percent(total.outcomes.ok ?? 0, ended(total)) || '-'} ok, ${told(total) === null ? '' : `${money(total.cost_usd)}, `}${formatDuration(total.duration_ms)}`,
     `${plural(reached.done ?? 0, 'task')} done, ${reached.failed ?? 0} failed${!accepted.cost_per_task_usd ? '' : `, ${money(accepted.cost_per_task_usd)} per accepted task`}`,
+    ...fixLines(stats),
     ...budgetLines(stats.budgets ?? []),
     ...(total.cost_unknown > 0 ? [paint.dim(`${plural(total.cost_unknown, 'run')} told no cost`)] : []),
   ].map((line) => (line.startsWith('\x1b') ? line : truncate(line, screen.width)));
@@ -46,6 +47,13 @@ export function renderStats(stats: Stats & Partial<StatsView>, on: Partial<Scree
     .filter((lines) => lines.length > 0)
     .map((lines) => lines.join('\n'))
     .join('\n\n');
+}
+
+function fixLines({ fixes: { tried, helped, rolled_back, refused } }: Stats): string[] {
+  if (tried + refused === 0) return [];
+  return [
+    `${plural(tried, 'patch', 'patches')} tried for failed checks: ${helped} helped, ${rolled_back} rolled back; ${refused} refused`,
+  ];
 }
 
 const ended = (group: StatsGroup): number => group.runs - group.open;

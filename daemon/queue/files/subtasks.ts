@@ -6,12 +6,12 @@ import type { Workspace } from '../../paths.ts';
 import { Durable } from './durable.ts';
 
 const originSchema = z.object({
-  /** A subtask, by the agent of its parent; a review, by the gate of its parent. */
-  kind: z.enum(['subtask', 'review']).default('subtask'),
+  /** A subtask, by the agent of its parent; a review or a fix, by the gate of its parent. */
+  kind: z.enum(['subtask', 'review', 'fix']).default('subtask'),
   parent: z.string(),
   /** 1 for the subtask of a task that is none itself. */
   depth: z.number().int().positive(),
-  /** A review: by which role, of what its parent's run made; without git there is no commit. */
+  /** A review or a fix: by which role, of what its parent's run made; without git there is no commit. */
   of: z.object({ role: z.string(), attempt: z.number().int().positive(), commit: z.string().nullable() }).optional(),
 });
 export type Origin = z.output<typeof originSchema>;
@@ -20,7 +20,7 @@ const filedSchema = z.array(z.string());
 
 /** In the folder of a task's runs: where it came from, and what it filed. */
 export const ORIGIN_FILE = 'origin.json';
-const FILED_FILE: Record<Kind, string> = { subtask: 'subtasks.json', review: 'reviews.json' };
+const FILED_FILE: Record<Kind, string> = { subtask: 'subtasks.json', review: 'reviews.json', fix: 'fixers.json' };
 
 /** Who filed a task, or null: a person. */
 export function originOf(workspace: Workspace, id: string): Origin | null {
@@ -28,10 +28,18 @@ export function originOf(workspace: Workspace, id: string): Origin | null {
   return read(existsSync(own) ? own : workspace.origin(id), originSchema);
 }
 
-/** What a review task is about, or null: it is none, whatever its file says. */
-export function reviewOf(workspace: Workspace, id: string): (NonNullable<Origin['of']> & { parent: string }) | null {
+/** A task that a gate has filed, and what it is about. */
+export interface Help extends NonNullable<Origin['of']> {
+  kind: 'review' | 'fix';
+  parent: string;
+}
+
+/** What a review or a fix is about, or null: it is none, whatever its file says. */
+export function helpOf(workspace: Workspace, id: string): Help | null {
   const origin = originOf(workspace, id);
-  return origin?.kind === 'review' && origin.of ? { parent: origin.parent, ...origin.of } : null;
+  return origin && origin.kind !== 'subtask' && origin.of
+    ? { kind: origin.kind, parent: origin.parent, ...origin.of }
+    : null;
 }
 
 /** What was filed by a task, or for it, the oldest first. */

@@ -1,0 +1,106 @@
+// The tasks that a gate files for agents, reviews and fixes: filed once under a name of their own, and what they came to.
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Context } from '../attempt/context.ts';
+import { readVerdict } from '../attempt/record.ts';
+import type { Work } from '../attempt/work.ts';
+import { filedBy, type Help, helpOf, keepOrigin, originOf } from '../queue/files/subtasks.ts';
+import { taskText } from '../queue/polled.ts';
+import type { QueuePort, Task } from '../queue/port.ts';
+import { redact } from '../secrets.ts';
+import { judgeAnswer, type Schema } from '../task/answer.ts';
+
+export type Place = Pick<Context, 'workspace'> & { queue: Pick<QueuePort, 'get'> };
+
+/** What the gate of a task waits for. */
+export interface Waiting {
+  kind: 'helpers';
+  for: Help['kind'];
+  helpers: { id: string; role: string }[];
+}
+
+/** How a helper ended; null while it has not. */
+export type End = { value: unknown } | { problem: string } | null;
+
+export const runOf = ({ state }: Task): number => state.runs ?? 1;
+/** What the last run made; null where there is no git. */
+export const commitOf = ({ state }: Task, work: Work | null): string | null =>
+  work === null || work.kind === 'folder' ? null : (state.commit ?? work.start);
+
+/** By the run that it ended with, and not by what its file says of it. */
+export function endOf({ workspace }: Pick<Place, 'workspace'>, id: string, task: Task | null, schema: Schema): End {
+  // One that was never claimed and is gone was never there: it is filed again.
+  if (!task) return existsSync(workspace.runs(id)) ? { problem: 'its file is gone' } : null;
+  const { queue, state, refusal } = task;
+  if (queue === 'failed') return { problem: refusal ?? state.reason ?? 'its file was moved to failed/' };
+  // Who must be answered, paid or let in again is waited for; what is spent is spent.
+  if (queue === 'blocked' && state.outcome === 'budget' && state.waits_for === 'operator')
+    return { problem: state.reason ?? 'its budget is spent' };
+  if (queue !== 'done') return null;
+  const ended = readVerdict(workspace.run(id, runOf(task)))?.verdict;
+  return ended ? judgeAnswer(ended.output, schema, ended.structured) : { problem: 'it was never run' };
+}
+
+/** Whether all that a task waits for has an end, of whatever kind. */
+export async function helpersOver({ workspace, queue }: Context, { id, state }: Task): Promise<boolean> {
+  for (const one of state.awaits ?? []) {
+    // Most are on their way: that is seen without reading them.
+    if (queue.intake.byId(one) || existsSync(join(workspace.queue('claimed'), `${one}.md`))) return false;
+    if (helpOf(workspace, one)?.parent === id && !endOf({ workspace }, one, await queue.get(one), {})) return false;
+  }
+  return true;
+}
+
+/** The helpers of a task that are not over. */
+export async function openHelpers({ workspace, queue }: Place, id: string): Promise<string[]> {
+  const open: string[] = [];
+  for (const kind of ['review', 'fix'] as const)
+    for (const one of filedBy(workspace, id, kind)) {
+      const task = helpOf(workspace, one)?.parent === id ? await queue.get(one) : null;
+      if (task && !endOf({ workspace }, one, task, {})) open.push(one);
+    }
+  return open;
+}
+
+const ID_CHARS = 128;
+
+/** Files one. Who it is for and what it is about is privately written down before its file is there. */
+export async function fileHelper(
+  ctx: Context,
+  task: Task,
+  help: Omit<Help, 'parent'> & { ending: string; title: string; body: string },
+): Promise<string> {
+  const { workspace, queue, settings } = ctx;
+  const { kind, role, attempt, commit } = help;
+  const id = await freeId(ctx, task.id, help.ending);
+  const { project, repo } = task.spec;
+  const data = {
+    ...{ id, title: help.title, role, priority: 'P0' },
+    ...(project === undefined ? {} : { project }),
+    ...(repo === undefined ? {} : { repo }),
+    ...(commit === null ? { complexity: 'minor' } : {}),
+    ...{ expect: 'any', checks: [], review: 'none' },
+  };
+  const content = taskText(data, redact(help.body));
+  const depth = (originOf(workspace, task.id)?.depth ?? 0) + 1;
+  const of = { role, attempt, commit };
+  const origin = keepOrigin(workspace, settings.durability, id, { kind, parent: task.id, depth, of });
+  try {
+    await queue.submit({ name: `${id}.md`, content });
+  } catch (thrown) {
+    origin.undo();
+    throw thrown;
+  }
+  queue.intake.handedOver(`${id}.md`);
+  ctx.events.emit('transition', { task: id, from: null, to: 'incoming', reason: `a ${kind} of ${task.id}` });
+  return id;
+}
+
+/** A name that no task has, nor had: its runs would pass for ours. */
+async function freeId({ workspace, queue }: Context, parent: string, ending: string): Promise<string> {
+  for (let n = 1; ; n++) {
+    const last = `${ending}${n === 1 ? '' : `-${n}`}`;
+    const id = `${parent.slice(0, ID_CHARS - last.length)}${last}`;
+    if (!(await queue.get(id)) && !existsSync(workspace.runs(id))) return id;
+  }
+}

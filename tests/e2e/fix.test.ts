@@ -1,0 +1,132 @@
+// Failed checks mended by a patch: it helps and stays, or it is taken back and the task goes back as without it; nothing twice.
+import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { expect, it } from 'vitest';
+import { shellTask, type TestWorkspace, until, workspaces } from '../helpers/workspace.ts';
+
+const make = workspaces();
+const patch = (to: string) => `--- a/f\n+++ b/f\n@@ -1 +1 @@\n-bad\n+${to}\n`;
+const answer = (text: string) =>
+  `cat <<'ANSWER'\n${JSON.stringify({ type: 'result', success: true, output: JSON.stringify({ patch: text, why: 'so' }) })}\nANSWER`;
+
+function setUp(script: string, settings = ''): TestWorkspace {
+  const ws = make(
+    `agent: shell\nfix: patch\nretry: {initial: 50ms, max: 200ms, max_attempts: 2}\nagents: {mender: {command: ./mender, input: prompt}}\n${settings}`,
+  );
+  ws.file('roles/fixer.md', '---\nagent: mender\n---\nMend.\n');
+  ws.file(
+    'mender',
+    `#!/bin/sh\ncat > "$TOWPATH_WORKSPACE/.towpath/prompt-$TOWPATH_TASK_ID"\necho "$TOWPATH_TASK_ID" >> "$TOWPATH_WORKSPACE/.towpath/fixes"\n${script}\n`,
+    0o755,
+  );
+  return ws;
+}
+const calls = (ws: TestWorkspace) =>
+  existsSync(ws.path('.towpath/fixes')) ? readFileSync(ws.path('.towpath/fixes'), 'utf8').trim().split('\n') : [];
+const fixes = (ws: TestWorkspace, id: string) =>
+  Object.values(JSON.parse(readFileSync(ws.path(`.towpath/runs/${id}/fixes.json`), 'utf8')) as object);
+function tidy(ws: TestWorkspace): void {
+  expect(readdirSync(ws.path('.worktrees')).filter((name) => name.includes('fix'))).toEqual([]);
+  expect(ws.git('for-each-ref', '--format=%(refname)', 'refs/heads', 'refs/towpath/start')).not.toContain('.fix-');
+}
+
+it('a patch that helps stays as a commit of its own, and no attempt is spent on it', () => {
+  const ws = setUp(`echo junk > junk\n${answer(patch('good'))}`);
+  ws.drop('t', shellTask('echo bad > f', 'checks: ["grep good f", "echo second-check"]\n'));
+  expect(ws.drain().code).toBe(0);
+  const shown = ws.show('t');
+  expect(shown).toMatchObject({ queue: 'done', attempts: 1, feedback: [] });
+  expect(ws.git('log', '--format=%an', 'main..towpath/t').trim().split('\n')).toEqual(['fixer', 'shell']);
+  expect(ws.git('rev-parse', 'towpath/t').trim()).toBe(shown.commit);
+  expect(ws.git('show', 'towpath/t:f')).toBe('good\n');
+  expect(ws.git('ls-tree', '--name-only', 'towpath/t')).not.toContain('junk');
+  const told = readFileSync(ws.path('.towpath/prompt-t.fix-1'), 'utf8');
+  for (const part of ['`grep good f` ended with exit code 1', '+bad', 'echo bad > f']) expect(told).toContain(part);
+  expect(told).not.toContain('`echo second-check` ended');
+  const checks = readFileSync(ws.path('.towpath/runs/t/1/checks.json'), 'utf8');
+  expect((JSON.parse(checks) as { ok: boolean }[]).map(({ ok }) => ok)).toEqual([true, true]);
+  expect(ws.json<{ fixes: object }>(['stats']).fixes).toEqual({ tried: 1, helped: 1, rolled_back: 0, refused: 0 });
+  tidy(ws);
+});
+
+it('one that does not help is taken back exactly, and is not tried again; the task goes back with its feedback', () => {
+  const ws = setUp(answer(patch('worse')));
+  ws.drop(
+    't',
+    shellTask(
+      'echo bad > f; echo "$TOWPATH_ATTEMPT" > n',
+      'checks: ["echo see $(cat f) >> ../../.towpath/seen; grep -q good f"]\n',
+    ),
+  );
+  expect(ws.drain().code).toBe(1);
+  const shown = ws.show('t');
+  expect(shown).toMatchObject({ queue: 'failed', outcome: 'check_failed' });
+  expect(shown.feedback[0]).toMatchObject({ from: 'check', attempt: 1 });
+  expect(ws.git('show', 'towpath/t:f')).toBe('bad\n');
+  expect(ws.git('log', '--format=%an', 'main..towpath/t')).not.toContain('fixer');
+  expect(calls(ws)).toEqual(['t.fix-1', 't.fix-2']);
+  expect(fixes(ws, 't')).toMatchObject([
+    { outcome: 'rolled_back' },
+    { outcome: 'refused', reason: 'the same patch was tried before (t.fix-1)' },
+  ]);
+  // The checks saw each result once, and the patched one once.
+  expect(readFileSync(ws.path('.towpath/seen'), 'utf8')).toBe('see bad\nsee worse\nsee bad\n');
+  expect(ws.json<{ fixes: object }>(['stats']).fixes).toEqual({ tried: 1, helped: 0, rolled_back: 1, refused: 1 });
+  tidy(ws);
+});
+
+it('protected files, prose and a fixer that crashes mend nothing', () => {
+  const ws = setUp(
+    `case "$TOWPATH_TASK_ID" in\nguarded.*)\n${answer('--- /dev/null\n+++ b/safe/x\n@@ -0,0 +1 @@\n+x\n')}\n;;\nprose.*) echo '{"type":"result","success":true,"output":"try harder"}';;\n*) exit 3;;\nesac`,
+    'protect: [safe/**]\n',
+  );
+  const matter = 'max_attempts: 1\nchecks: ["grep -q good f"]\n';
+  ws.drop('guarded', shellTask('echo bad > f', matter));
+  ws.drop('prose', shellTask('echo bad > f', matter));
+  ws.drop('crash', shellTask('echo bad > f', matter));
+  expect(ws.drain().code).toBe(1);
+  for (const id of ['guarded', 'prose', 'crash'])
+    expect(ws.show(id)).toMatchObject({ queue: 'failed', outcome: 'check_failed' });
+  expect(fixes(ws, 'guarded')).toMatchObject([{ outcome: 'refused', reason: 'it changes protected files: safe/x' }]);
+  expect(fixes(ws, 'prose')).toMatchObject([{ outcome: 'refused', reason: expect.stringContaining('no JSON') }]);
+  expect(fixes(ws, 'crash')).toMatchObject([{ outcome: 'refused' }]);
+});
+
+it('killed while the fix runs, and while its patch is checked: it is tried once, and stays once', async () => {
+  const wait = (name: string) => `while [ ! -e "$TOWPATH_WORKSPACE/.towpath/${name}" ]; do sleep 0.05; done; `;
+  const ws = setUp(`${wait('go')}\n${answer(patch('good'))}`);
+  const again = async () => {
+    process.kill(ws.daemonPid()!, 'SIGKILL');
+    rmSync(ws.path('.towpath/daemon.json'), { force: true });
+    await ws.start();
+  };
+  const seen = () => (existsSync(ws.path('.towpath/seen')) ? readFileSync(ws.path('.towpath/seen'), 'utf8') : '');
+  ws.file(
+    'check',
+    `#!/bin/sh\ncat f >> "$TOWPATH_WORKSPACE/.towpath/seen"\ngrep -q good f || exit 1\n${wait('end')}\n`,
+    0o755,
+  );
+  ws.drop('t', shellTask('echo bad > f', 'review: human\nchecks: ["$TOWPATH_WORKSPACE/check"]\n'));
+  await ws.start();
+  await until(
+    () => calls(ws).length === 1,
+    'the fix runs',
+    20_000,
+    () => ws.output,
+  );
+  await again();
+  ws.file('.towpath/go', '');
+  await until(
+    () => seen().includes('good'),
+    'its patch is checked',
+    20_000,
+    () => ws.output,
+  );
+  await again();
+  await until(() => seen() === 'bad\ngood\ngood\n', 'its patch is checked again', 20_000, seen);
+  ws.file('.towpath/end', '');
+  await until(() => ws.show('t').reason?.includes('towpath accept') ?? false, 'it waits for a person', 20_000);
+  expect(ws.git('log', '--format=%an', 'main..towpath/t').trim().split('\n')).toEqual(['fixer', 'shell']);
+  expect(ws.show('t').commit).toBe(ws.git('rev-parse', 'towpath/t').trim());
+  expect(calls(ws)).toEqual(['t.fix-1']);
+  tidy(ws);
+}, 90_000);
