@@ -5,6 +5,7 @@ import type { Context } from './attempt/context.ts';
 import { formatDuration } from './clock.ts';
 import { messageOf } from './errors.ts';
 import type { TowpathEvent } from './events.ts';
+import { askPulls } from './gate/pull/pull.ts';
 import { hasHooks } from './hooks/discover.ts';
 import { runHooks } from './hooks/run.ts';
 import type { Ledger } from './ledger/ledger.ts';
@@ -27,7 +28,7 @@ const RETAIN_PAUSE_MS = 250;
 const NOTICES = 64;
 
 export interface Background {
-  /** The first health check has answered. */
+  /** The first health check has answered, and so have the pull requests that are open. */
   readonly ready: boolean;
   close(): Promise<void>;
 }
@@ -78,6 +79,14 @@ export async function startBackground(
       await submitPolled(ctx.queue, run.stdout, (message) => ctx.events.emit('warning', { message }));
     scheduler.nudge();
   };
+  const pulls = async () => {
+    const open = (await ctx.queue.list('provisional')).filter(({ state }) => state.waits_for === 'pr');
+    for (const task of await askPulls(
+      ctx,
+      open.map(({ id }) => id),
+    ))
+      scheduler.ended(task.id, task);
+  };
   const endpoints = async () => {
     if (await ctx.endpoints.refresh(ctx.settings.endpoints, outside())) scheduler.nudge();
   };
@@ -126,7 +135,13 @@ export async function startBackground(
   await guarded('the health check', health)();
   await guarded('asking the model servers', endpoints)();
   void guarded('polling for tasks', poll)();
+  let asked = false;
+  const first = guarded('asking for pull requests', pulls)().finally(() => {
+    asked = true;
+    scheduler.nudge();
+  });
   const timers = [
+    setInterval(() => void guarded('asking for pull requests', pulls)(), ctx.settings.pr.every),
     setInterval(() => void guarded('the health check', health)(), ctx.settings.hooks.health_every),
     setInterval(() => void guarded('adding up what was spent', budget)(), BUDGET_MS),
     setInterval(() => void guarded('polling for tasks', poll)(), POLL_MS),
@@ -135,12 +150,14 @@ export async function startBackground(
     setInterval(() => void guarded('the heartbeat', heartbeat)(), HEARTBEAT_MS),
   ];
   return {
-    ready: true,
+    get ready() {
+      return asked;
+    },
     close: async () => {
       closed = true;
       for (const timer of timers) clearInterval(timer);
       await guarded('the heartbeat', heartbeat)();
-      await Promise.allSettled(notices);
+      await Promise.allSettled([...notices, first]);
       unsubscribe();
     },
   };

@@ -51,6 +51,7 @@ const ENV_KEYS = [
     'budget.task_tokens',
     'budget.day_tokens',
   ],
+  ...['pr.remote', 'pr.every'],
   ...['worktrees.dir', 'worktrees.keep_failed', 'ledger.keep', 'server.api_url', 'server.api_key'],
 ];
 export const envName = (key: string): string => `TOWPATH_${key.replaceAll('.', '_').toUpperCase()}`;

@@ -27,7 +27,7 @@ export function halting(scheduler: Scheduler, onHalt: (mode: Halt) => void): Hal
   const over = new Promise<{ mode: Halt; clean: boolean }>((resolve) => {
     end = resolve;
   });
-  const allDone = () => Promise.all([...scheduler.jobs.values()].map((job) => job.done));
+  const allDone = () => Promise.all([...[...scheduler.jobs.values()].map((job) => job.done), scheduler.trains.done()]);
   const breakOff = async (left: Halt) => {
     await endPrograms();
     end({ mode: left, clean: false });
@@ -45,6 +45,7 @@ export function halting(scheduler: Scheduler, onHalt: (mode: Halt) => void): Hal
       }
       if (wanted === 'now') {
         for (const id of scheduler.jobs.keys()) void scheduler.end(id, 'stop');
+        scheduler.trains.end();
         setTimeout(() => void breakOff('now'), NOW_MS).unref();
       }
       void allDone().then(() => end({ mode: wanted, clean: true }));
@@ -53,10 +54,11 @@ export function halting(scheduler: Scheduler, onHalt: (mode: Halt) => void): Hal
 }
 
 /** Waits until all that is left at work is agents; true when not even those are. */
-async function settled({ jobs }: Scheduler): Promise<boolean> {
+async function settled({ jobs, trains }: Scheduler): Promise<boolean> {
+  trains.end();
   const until = Date.now() + KEEP_MS;
-  while ([...jobs.values()].some((job) => !isAgents(job)) && Date.now() < until) await sleep(LOOK_MS);
-  return jobs.size === 0;
+  while ((trains.busy || [...jobs.values()].some((job) => !isAgents(job))) && Date.now() < until) await sleep(LOOK_MS);
+  return jobs.size === 0 && !trains.busy;
 }
 
 /** Its agent runs under a keeper of its own, and the lock says who it is: the next daemon finds it. */

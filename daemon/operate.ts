@@ -45,9 +45,11 @@ async function move(op: Operator, task: Task, to: Queue, state: Settlement['stat
   return moved;
 }
 
-/** provisional → done, by a person's word. */
+/** provisional → done, by a person's word; or once more to the train or the pull request, from where that was held up. */
 export async function accept(op: Operator, id: string): Promise<Task> {
-  const done = await acceptResult(op, await find(op, id, 'provisional'));
+  const task = await find(op, id, 'provisional', 'blocked');
+  const held = task.state.waits_for === 'merge' || task.state.waits_for === 'pr';
+  const done = await acceptResult(op, task.queue === 'provisional' || held ? task : await find(op, id, 'provisional'));
   await callOff(op, id);
   return done;
 }

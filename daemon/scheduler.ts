@@ -4,7 +4,6 @@ import { attempt } from './attempt/attempt.ts';
 import type { Amount } from './attempt/budget.ts';
 import type { Context } from './attempt/context.ts';
 import { repoOf } from './attempt/plan.ts';
-import { readRun } from './attempt/record.ts';
 import type { Who } from './attempt/who.ts';
 import { messageOf } from './errors.ts';
 import { gate } from './gate/gate.ts';
@@ -13,22 +12,15 @@ import type { Choice, Claim, Task } from './queue/port.ts';
 import { recover } from './recover.ts';
 import { DEFAULT_ROLE } from './roles/role.ts';
 import { Alarm } from './waiting/alarm.ts';
-import { type Place, routed, waitOf, whoOf } from './waiting/assign.ts';
+import { type Place, takerOf, waitOf, whoOf } from './waiting/assign.ts';
 import type { Blocked } from './waiting/blocked.ts';
 import { Broken } from './waiting/broken.ts';
 import type { Held } from './waiting/budget.ts';
-import type { Job } from './waiting/job.ts';
+import type { Job, SchedulerOptions } from './waiting/job.ts';
 import { allWait, whyFirst } from './waiting/left.ts';
 import type { Purse } from './waiting/purse.ts';
 import type { Wait } from './waiting/terms.ts';
-
-export interface SchedulerOptions {
-  worker?: string;
-  /** Only tasks of this role. */
-  role?: string;
-  /** One task, then no more. */
-  single: boolean;
-}
+import { Trains } from './waiting/trains.ts';
 
 export class Scheduler {
   readonly jobs = new Map<string, Job>();
@@ -37,6 +29,7 @@ export class Scheduler {
   readonly #blocked: Blocked;
   readonly #purse: Purse;
   readonly holds: Holds;
+  readonly trains: Trains;
   stopping = false;
   /** The first look at incoming is over, or has taken long enough: what is known may be chosen from. */
   ready = false;
@@ -67,6 +60,7 @@ export class Scheduler {
     ctx.agents.onAuto = () => this.nudge();
     this.#blocked = blocked;
     this.#purse = purse;
+    this.trains = new Trains(ctx, this);
   }
 
   /** Called after each round that left nothing to do. */
@@ -79,10 +73,11 @@ export class Scheduler {
     for (const job of this.jobs.values()) if (job.claim) await this.#ctx.queue.renew(job.claim.lock).catch(() => {});
   }
 
-  /** Something changed: look again, soon and once. */
-  nudge(): void {
-    this.#again = true;
-    if (!this.#running) void this.#rounds();
+  /** Something changed: look again, soon and once; or when so many ms are over. */
+  nudge(ms?: number): void {
+    if (ms !== undefined) this.#alarm.in(ms);
+    else this.#again = true;
+    if (!this.#running && this.#again) void this.#rounds();
   }
 
   async #rounds(): Promise<void> {
@@ -108,6 +103,7 @@ export class Scheduler {
     await this.#blocked.sort();
     if (this.#blocked.busy) this.#again = true;
     await this.#startGates();
+    if (this.ready && !this.stopping) this.trains.depart(this.#blocked.handed('merge'), this.#blocked.handed('pr'));
     await this.#claimAll();
     this.#wakeForNext();
   }
@@ -151,7 +147,7 @@ export class Scheduler {
   /** Runs a claim, also one that an earlier daemon made. */
   take(claim: Claim): void {
     // A copy: settings that are reloaded meanwhile are for the next claims.
-    const who = this.#whoTakes(claim);
+    const who = takerOf(claim, this.#place);
     const onSpent = (amount: Amount) => this.#purse.live(claim.task.id, amount) && this.nudge();
     const ctx: Context = { ...this.#ctx, who, onSpent };
     this.#start(claim.task, claim, who, async (signal) => {
@@ -172,14 +168,11 @@ export class Scheduler {
         return null;
       })
       .then((ended) => {
-        if (!ended || ended.queue === 'failed' || ended.queue === 'blocked') this.clean = false;
         const job = this.jobs.get(task.id);
         if (ended || abort.signal.aborted) this.#purse.letGo(task.id);
         else if (job) this.#broken.add(job);
         this.jobs.delete(task.id);
-        this.#blocked.changed('provisional', `${task.id}.md`);
-        if (ended?.queue === 'blocked') this.#blocked.changed('blocked', `${task.id}.md`);
-        this.nudge();
+        this.ended(task.id, ended);
       });
     const repo = repoOf(task, this.#ctx.settings, this.#ctx.workspace);
     this.#broken.taken(task.id);
@@ -187,6 +180,14 @@ export class Scheduler {
     const endpoint = who?.endpoints[0]?.name ?? null;
     if (claim) this.#purse.hold(task.id, agent, role, claim.lock.agent !== null);
     this.jobs.set(task.id, { id: task.id, agent, role, repo, minor, endpoint, abort, claim, done });
+  }
+
+  /** A task left the hands of this process; null: its work broke off. */
+  ended(id: string, task: Task | null): void {
+    if (!task || task.queue === 'failed' || task.queue === 'blocked') this.clean = false;
+    this.#blocked.changed('provisional', `${id}.md`);
+    if (task?.queue === 'blocked') this.#blocked.changed('blocked', `${id}.md`);
+    this.nudge();
   }
 
   /** A claim or a gate that broke off is still there to be entered again. */
@@ -231,23 +232,21 @@ export class Scheduler {
     return { ...this.#ctx, jobs: this.#inUse, hold: this.holds.reason, budget, provisional: this.#blocked.provisional };
   }
 
-  /** Who does it, and where it is sent; a run that was begun already goes on as it was. */
-  #whoTakes({ task, lock }: Claim): Who {
-    const begun = readRun(this.#ctx.workspace.run(task.id, lock.attempt));
-    if (!begun) return routed(whoOf(task, this.#place), this.#place);
-    const { role, agent, model, request } = begun;
-    return { role, agent, model, endpoints: request?.endpoints ?? [] };
-  }
-
   #treeBusy(task: Task): boolean {
     const repo = repoOf(task, this.#ctx.settings, this.#ctx.workspace);
     const busy = (job: Job) => job.minor && job.repo === repo && job.id !== task.id;
-    return task.spec.complexity === 'minor' && this.#inUse.some(busy);
+    // A train waits for one that broke off, and not the other way round.
+    const broke = this.#broken.jobs.some(({ id }) => id === task.id);
+    return task.spec.complexity === 'minor' && (broke ? this.atWork : this.#inUse).some(busy);
   }
 
   /** Who has a slot, and a tree: also work that broke off, whose agent may live and whose files may lie there. */
-  get #inUse(): Job[] {
+  get atWork(): Job[] {
     return [...this.jobs.values(), ...this.#broken.jobs];
+  }
+
+  get #inUse(): Job[] {
+    return [...this.atWork, ...this.trains.jobs];
   }
 
   /** What those at work keep of the budgets. */
@@ -284,7 +283,7 @@ export class Scheduler {
 
   /** Nothing runs, nothing is about to, and nothing ever will without a person. */
   get drained(): boolean {
-    if (this.jobs.size > 0 || this.#broken.jobs.length > 0 || this.#running || this.#again || this.#blocked.gatesWait)
+    if (this.atWork.length > 0 || this.trains.busy || this.#running || this.#again || this.#blocked.gatesWait)
       return false;
     if (this.#options.single && this.#taken > 0) return true;
     if (this.#ctx.queue.intake.unsettled > 0 || this.#blocked.busy) return false;

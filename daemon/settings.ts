@@ -3,7 +3,7 @@ import { resolve } from 'node:path';
 import { z } from 'zod';
 import { parseDuration } from './clock.ts';
 import type { Workspace } from './paths.ts';
-import type { Seniority } from './task/terms.ts';
+import { ON_ACCEPT, type Seniority } from './task/terms.ts';
 
 const duration = z
   .string('write 30s, 10m or 2h')
@@ -109,6 +109,8 @@ const secret = z.union(
   'write {file: PATH}, {credential: NAME} or {env: NAME}: a secret does not belong into towpath.yaml',
 );
 
+const onAccept = z.enum(ON_ACCEPT);
+
 const project = z.strictObject({
   repo: z.string().optional(),
   base: z.string().optional(),
@@ -116,6 +118,24 @@ const project = z.strictObject({
   agent: z.string().optional(),
   protect: z.array(z.string()).optional(),
   fix: fixSchema.optional(),
+  on_accept: onAccept.optional(),
+});
+
+/** The programs that open a pull request and tell how it stands; `{branch}` and the like are put in, no shell is near. */
+const pullRequest = z.strictObject({
+  remote: z
+    .string()
+    .regex(/^[^-\s]\S*$/, 'the name of a remote')
+    .default('origin'),
+  command: z
+    .array(z.string().min(1))
+    .min(1)
+    .default([
+      ...['gh', 'pr', 'create', '--head', '{branch}', '--base', '{base}'],
+      ...['--title', '{title}', '--body-file', '{body_file}'],
+    ]),
+  status: z.array(z.string().min(1)).min(1).default(['gh', 'pr', 'view', '{branch}', '--json', 'state,url,mergedAt']),
+  every: duration.prefault('5m'),
 });
 
 const concurrency = z
@@ -142,7 +162,8 @@ export const settingsSchema = z.strictObject({
   agent: z.string().default('auto'),
   review: reviewSchema.default('none'),
   fix: fixSchema.default('none'),
-  on_accept: z.enum(['branch'], 'this version keeps the branch: write branch').default('branch'),
+  on_accept: onAccept.default('branch'),
+  pr: pullRequest.prefault({}),
   durability: z.enum(['full', 'fast']).default('full'),
   protect: z.array(z.string()).default([]),
   checks: z.array(checkSchema).default([]),

@@ -13,6 +13,8 @@ export type Ending =
       feedback?: string;
       from?: string;
       tree?: string;
+      /** The commit that it was tried on: the same failure on another one is another failure. */
+      base?: string;
       verdict?: Verdict;
     }
   | { kind: 'hold'; reason: string; waits_for: WaitsFor }
@@ -86,7 +88,7 @@ export function decide(state: State, run: number | null, ending: Ending, policy:
   const spends = (means.spends && fresh) || overflow;
   const attempts = (state.attempts ?? 0) + (spends ? 1 : 0);
   const verdict = ending.verdict;
-  const error = fingerprint(outcome, ending.feedback ?? ending.reason);
+  const error = fingerprint(outcome, ending.feedback ?? ending.reason) + (ending.base ? `@${ending.base}` : '');
   const again = means.to === 'incoming' && (means.spends || overflow);
   const sameError = again && outcome !== 'rejected' && state.last_error === error;
   const sameTree = again && ending.tree !== undefined && state.last_tree === ending.tree;

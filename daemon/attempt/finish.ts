@@ -5,6 +5,7 @@ import type { Lock, Task } from '../queue/port.ts';
 import { judgeAnswer } from '../task/answer.ts';
 import type { Outcome } from '../task/terms.ts';
 import { changes, commitAll } from '../worktree/commit.ts';
+import { GitProblem } from '../worktree/git.ts';
 import { captureTree, restoreTree } from '../worktree/tree.ts';
 import { advice } from './budget.ts';
 import { closeLimits } from './closing.ts';
@@ -15,6 +16,8 @@ import type { Plan } from './plan.ts';
 import { takeQuestion } from './question.ts';
 import { DISCARDED_FILE, type RunVerdict, readRun } from './record.ts';
 import { keepWork, readWork, type Work, writeJson, writeWork } from './work.ts';
+
+const NOTHING = { commit: null, tree: null, files: [], changed: false };
 
 /** What git says of a run. */
 export interface Measured {
@@ -37,7 +40,11 @@ export async function finish(
   const dir = ctx.workspace.run(task.id, lock.attempt);
   // Before the commit: a question is none of the work.
   const asked = takeQuestion(dir, work, readRun(dir)?.had_question === false);
-  const measured = await measure(ctx, task, lock, plan, work);
+  const measured = await measure(ctx, task, lock, plan, work).catch((thrown: unknown) => {
+    // What a run that came to no good end left half done is for the next one: its own end is what counts.
+    if (thrown instanceof GitProblem && thrown.kind === 'conflict' && run.verdict.outcome !== 'ok') return NOTHING;
+    throw thrown;
+  });
   await keepWork(ctx, { id: task.id, attempt: lock.attempt, commit: measured.commit });
   if (plan.helps && measured.changed) noteChanges(ctx, plan.helps, task.id, dir, measured.files);
   const ran = outcomeOf(task.id, run, plan, measured, work, abortedBy(abort, task.id).reason);

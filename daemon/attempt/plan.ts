@@ -12,7 +12,7 @@ import { type Endpoint, type Settings, worktreesDir } from '../settings.ts';
 import { readSchema, type Schema } from '../task/answer.ts';
 import { FIX_SCHEMA } from '../task/fix.ts';
 import { REVIEW_SCHEMA, type Reviewers, reviewersOf } from '../task/review.ts';
-import type { Check } from '../task/terms.ts';
+import type { Check, OnAccept, TaskSpec } from '../task/terms.ts';
 import { branchOf } from '../worktree/refs.ts';
 import { type Cap, capsOf } from './budget.ts';
 import type { Context } from './context.ts';
@@ -37,6 +37,7 @@ export interface Plan {
   fix: 'none' | 'patch';
   /** It is a review or a fix itself, of this. */
   helps: Help | null;
+  onAccept: OnAccept;
   protect: string[];
   expect: 'changes' | 'any';
   timeout_ms: number;
@@ -67,6 +68,10 @@ export function repoOf(task: Choice, settings: Settings, workspace: Workspace): 
   const project = task.spec.project ? settings.projects[task.spec.project] : undefined;
   return resolve(workspace.root, task.spec.repo ?? project?.repo ?? settings.repo);
 }
+
+/** What becomes of its branch once it is accepted. */
+export const onAcceptOf = (spec: Pick<TaskSpec, 'on_accept' | 'project'>, settings: Settings): OnAccept =>
+  spec.on_accept ?? (spec.project ? settings.projects[spec.project]?.on_accept : undefined) ?? settings.on_accept;
 
 /** Why this workspace can never run a task as it stands (no such role, agent, project, repo), or null. */
 export function vet(task: Task, settings: Settings, workspace: Workspace, agents: AgentRegistry): string | null {
@@ -123,6 +128,7 @@ export function makePlan(
     review: reviewersOf(helps ? 'none' : (spec.review ?? settings.review)),
     fix: helps ? 'none' : (spec.fix ?? project?.fix ?? settings.fix),
     helps,
+    onAccept: helps ? 'branch' : onAcceptOf(spec, settings),
     protect: helps ? [] : [...settings.protect, ...(project?.protect ?? [])],
     expect: helps ? 'any' : (spec.expect ?? (minor ? 'any' : 'changes')),
     timeout_ms: spec.timeout ?? settings.timeouts.agent,

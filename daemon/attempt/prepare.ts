@@ -8,6 +8,7 @@ import { redact } from '../secrets.ts';
 import { worktreesDir } from '../settings.ts';
 import type { Check } from '../task/terms.ts';
 import { GitProblem } from '../worktree/git.ts';
+import { refit } from '../worktree/refit.ts';
 import { branchOf } from '../worktree/refs.ts';
 import { branchExists, inspect } from '../worktree/repo.ts';
 import { applyTree, openTree } from '../worktree/tree.ts';
@@ -121,7 +122,9 @@ async function dependencies(ctx: Context, task: Task) {
 }
 
 async function openWork(ctx: Context, task: Task, plan: Plan, attempt: number): Promise<Work> {
-  const known = readWork(ctx.workspace, task.id);
+  const last = readWork(ctx.workspace, task.id);
+  // What was merged is over: this begins anew.
+  const known = last?.merged ? null : last;
   const facts = await inspect(plan.repo);
   if (plan.minor) return openOwnTree(ctx, task, plan, known, facts.kind === 'none', attempt);
   if (facts.kind === 'none')
@@ -136,24 +139,36 @@ async function openWork(ctx: Context, task: Task, plan: Plan, attempt: number): 
     writeWork(ctx, task.id, blank('worktree', plan.repo, plan.worktree, plan.branch));
   const begun = readWork(ctx.workspace, task.id);
   const branches = await Promise.all(
-    task.spec.depends_on.map(async (id) => ((await branchExists(plan.repo, branchOf(id))) ? [branchOf(id)] : [])),
+    task.spec.depends_on.map(async (id) => {
+      const other = readWork(ctx.workspace, id);
+      // One that is merged is in its base as another commit than on its branch.
+      if (other?.merged && other.repo === plan.repo) return [other.merged];
+      return (await branchExists(plan.repo, branchOf(id))) ? [branchOf(id)] : [];
+    }),
   );
+  const base = plan.base ?? (begun?.refit ? begun.onto : undefined);
   const made = await prepareWorktree({
     repo: plan.repo,
     dir: plan.worktree,
     branch: plan.branch,
-    ...(plan.base ? { base: plan.base } : {}),
+    ...(base ? { base } : {}),
     ours: begun?.kind === 'worktree' && begun.repo === plan.repo,
     dependencies: branches.flat(),
   });
   for (const message of made.warnings) ctx.events.emit('warning', { task: task.id, message });
-  const before = begun ?? blank('worktree', plan.repo, plan.worktree, plan.branch);
+  const before = begun && !begun.merged ? begun : blank('worktree', plan.repo, plan.worktree, plan.branch);
+  const { onto } = made;
+  if (before.refit) await refit(made.worktree, plan.branch, onto.name, onto.tip);
   return writeWork(ctx, task.id, {
     ...before,
     worktree: made.worktree,
     accepted: false,
-    base: before.base ?? made.base,
-    start: before.start ?? made.head,
+    handed: undefined,
+    onto: plan.base ?? before.onto ?? onto.name,
+    // What came in from the base is none of its work.
+    base: before.refit ? onto.tip : (before.base ?? made.base),
+    start: before.refit ? onto.tip : (before.start ?? made.head),
+    refit: undefined,
     setup_done: before.setup_done && !made.fresh,
   });
 }

@@ -29,6 +29,14 @@ const schema = z.object({
   kept: z.number().optional(),
   /** The gate is passed: what is left is to land it, and that may be done twice. */
   accepted: z.boolean().optional(),
+  /** What the base is called that the branch left from. */
+  onto: z.string().optional(),
+  /** The commit that was accepted to be merged or offered, and when: the order of the train. */
+  handed: z.object({ commit: z.string(), at: z.string() }).optional(),
+  /** The base has moved on: it is to be merged into the branch before the next attempt. */
+  refit: z.boolean().optional(),
+  /** It was merged, as this commit of its base; its branch is gone, and what comes now begins anew. */
+  merged: z.string().optional(),
 });
 export type Work = z.output<typeof schema>;
 

@@ -14,6 +14,7 @@ import { readLock } from '../queue/files/lock.ts';
 import type { Task } from '../queue/port.ts';
 import { QUEUES } from '../task/terms.ts';
 import { waitOf } from '../waiting/assign.ts';
+import { isHanded } from '../waiting/blocked.ts';
 import { Purse } from '../waiting/purse.ts';
 import type { Common } from './common.ts';
 import { type Opened, open } from './open.ts';
@@ -43,7 +44,7 @@ export async function reasonOf(opened: Opened, task: Task): Promise<string> {
         : `it was claimed ${since} ago and no daemon runs: "towpath start" goes on with it`;
     }
     case 'done':
-      return `it is done${state.branch ? `, on ${state.branch}` : ''}`;
+      return `it is done${state.branch ? `, on ${state.branch}` : state.commit ? `, as commit ${state.commit}` : ''}`;
     case 'provisional':
       return state.reason ?? 'its gate is running: checks, hooks, review';
     case 'failed':
@@ -96,7 +97,8 @@ async function waitingReason(opened: Opened, task: Task): Promise<string> {
     ...{ settings, workspace, agents, jobs, endpoints: new Endpoints(), limits: new Limits(workspace) },
     hold: daemon ? daemon.paused : pausedBy(workspace),
     budget: (agent, role) => purse.wait(agent, role, daemon?.reserved ?? []),
-    provisional: (await opened.queue.list('provisional')).filter(({ state }) => !state.awaits).length,
+    provisional: (await opened.queue.list('provisional')).filter(({ state }) => !state.awaits && !isHanded(state))
+      .length,
   });
   if (!daemon) return wait ? `${wait.reason}; and no daemon runs` : 'no daemon runs: "towpath start" takes it up';
   return (

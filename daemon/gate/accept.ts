@@ -6,21 +6,31 @@ import { now } from '../clock.ts';
 import type { Task } from '../queue/port.ts';
 import type { StateChange } from '../task/terms.ts';
 import { acceptTree } from '../worktree/tree.ts';
+import { handIn, leadsTo } from './hand-in.ts';
 
-/** Moves a task from provisional/ to done/. Every step may be done again. Throws GitProblem `conflict` when a minor task's work no longer fits. */
-export async function accept(
-  ctx: Pick<Context, 'workspace' | 'settings' | 'queue' | 'events'>,
-  task: Task,
-): Promise<Task> {
+type Owner = Pick<Context, 'workspace' | 'settings' | 'queue' | 'events'>;
+
+/**
+ * Moves a task from provisional/ to done/, or hands it on to be merged or offered. Every step may be done again. Throws GitProblem
+ * `conflict` when a minor task's work no longer fits.
+ */
+export async function accept(ctx: Owner, task: Task): Promise<Task> {
+  const to = leadsTo(ctx, task);
+  if (to !== 'branch') return handIn(ctx, task, to);
   const commit = await land(ctx, task).catch((thrown: unknown) => {
     const work = readWork(ctx.workspace, task.id);
     if (work) writeWork(ctx, task.id, { ...work, accepted: false });
     throw thrown;
   });
+  return finishTask(ctx, task, commit);
+}
+
+/** Its work is where it belongs: into done/. */
+export async function finishTask(ctx: Owner, task: Task, change: StateChange): Promise<Task> {
   const done = await ctx.queue.move(task.id, 'provisional', {
     to: 'done',
     state: {
-      ...commit,
+      ...change,
       outcome: 'ok',
       reason: undefined,
       waits_for: undefined,

@@ -145,6 +145,7 @@ export function toJson(task: Task, lock?: Lock | null): TaskJson {
     base: state.base ?? null,
     commit: state.commit ?? null,
     worktree: lock?.worktree ?? state.worktree ?? null,
+    pr: state.pr ?? null,
     agent: lock?.agent?.name ?? state.agent ?? spec.agent ?? null,
     model: state.model ?? spec.model ?? null,
     role: state.role ?? spec.role ?? null,

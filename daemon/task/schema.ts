@@ -3,7 +3,7 @@ import { type Document, isMap, isScalar, type LineCounter } from 'yaml';
 import { z } from 'zod';
 import { epochMs, parseDuration } from '../clock.ts';
 import { fixSchema, reviewSchema } from '../settings.ts';
-import type { TaskSpec } from './terms.ts';
+import { ON_ACCEPT, type TaskSpec } from './terms.ts';
 
 /** An id is a file name, a folder name and the last part of a branch, so it is kept to what all three allow. */
 export const ID = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
@@ -58,6 +58,7 @@ const schema = z.looseObject({
   checks: z.array(z.union([text, z.array(z.string()).min(1)])).optional(),
   review: reviewSchema.optional(),
   fix: fixSchema.optional(),
+  on_accept: z.enum(ON_ACCEPT).optional(),
   expect: z.enum(['changes', 'any']).optional(),
   timeout: z
     .string()

@@ -1,7 +1,7 @@
 // The `towpath:` key as it is read back: each member that does not fit is dropped, none can break the daemon.
 import { z } from 'zod';
 import { handMove } from './states.ts';
-import { OUTCOMES, QUEUES, type State, type StateChange } from './terms.ts';
+import { OUTCOMES, QUEUES, type State, type StateChange, WAITS_FOR } from './terms.ts';
 
 const tokens = z.object({ input: z.number(), output: z.number(), cache_read: z.number(), cache_write: z.number() });
 const whole = z.number().int().nonnegative();
@@ -10,7 +10,7 @@ const members = {
   queue: z.enum(QUEUES),
   outcome: z.enum(OUTCOMES),
   reason: z.string(),
-  waits_for: z.enum(['dependencies', 'answer', 'operator', 'hook', 'paused', 'review', 'fix']),
+  waits_for: z.enum(WAITS_FOR),
   awaits: z.array(z.string()),
   question: z.string(),
   asked_at: z.string(),
@@ -30,6 +30,7 @@ const members = {
   base: z.string(),
   commit: z.string(),
   worktree: z.string(),
+  pr: z.string(),
   feedback: z.array(z.object({ from: z.string(), message: z.string(), at: z.string(), attempt: whole.optional() })),
   last_error: z.string(),
   last_tree: z.string(),

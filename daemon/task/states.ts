@@ -5,7 +5,7 @@ const FOLLOWS: Readonly<Record<Queue, readonly Queue[]>> = {
   incoming: ['claimed', 'blocked', 'failed'],
   claimed: ['provisional', 'incoming', 'blocked', 'failed'],
   provisional: ['done', 'incoming', 'blocked', 'failed'],
-  blocked: ['incoming', 'failed'],
+  blocked: ['incoming', 'provisional', 'failed'],
   failed: ['incoming'],
   done: ['incoming'],
 };

@@ -31,6 +31,9 @@ export type Priority = 'P0' | 'P1' | 'P2' | 'P3';
 export type Seniority = 'junior' | 'senior' | 'principal';
 /** `none`, `human`, `agent` (the role `reviewer`), a role, or several of them. */
 export type Review = string | string[];
+/** What becomes of a branch that is accepted: it is kept, merged into its base, or offered as a pull request. */
+export const ON_ACCEPT = ['branch', 'merge', 'pr'] as const;
+export type OnAccept = (typeof ON_ACCEPT)[number];
 
 /** Tokens by class; a class that an agent does not tell is 0. */
 export interface Tokens {
@@ -51,8 +54,22 @@ export interface Feedback {
   attempt?: number;
 }
 
-/** What a blocked task waits for. `operator` waits for `resolve` or `retry`, `paused` for `resume`. */
-export type WaitsFor = 'dependencies' | 'answer' | 'operator' | 'hook' | 'paused' | 'review' | 'fix';
+/**
+ * What a task waits for. `operator` waits for `resolve` or `retry`, `paused` for `resume`; `merge` and `pr` in provisional/ for
+ * the train or the pull request, in blocked/ for `accept`, which tries it once more.
+ */
+export const WAITS_FOR = [
+  'dependencies',
+  'answer',
+  'operator',
+  'hook',
+  'paused',
+  'review',
+  'fix',
+  'merge',
+  'pr',
+] as const;
+export type WaitsFor = (typeof WAITS_FOR)[number];
 
 /** The user's frontmatter after checking: defaults that need no settings are filled in, the others stay undefined. */
 export interface TaskSpec {
@@ -76,6 +93,7 @@ export interface TaskSpec {
   checks?: Check[];
   review?: Review;
   fix?: 'none' | 'patch';
+  on_accept?: OnAccept;
   expect?: 'changes' | 'any';
   /** ms */
   timeout?: number;
@@ -124,6 +142,8 @@ export interface State {
   base?: string;
   commit?: string;
   worktree?: string;
+  /** The address of its pull request. */
+  pr?: string;
   feedback?: Feedback[];
   /** Fingerprints of the last failure and of the last tree: the same one twice over stops the retries. */
   last_error?: string;
@@ -160,6 +180,8 @@ export interface TaskJson {
   base: string | null;
   commit: string | null;
   worktree: string | null;
+  /** The address of its pull request. */
+  pr: string | null;
   agent: string | null;
   model: string | null;
   role: string | null;

@@ -1,9 +1,10 @@
 // Puts waiting tasks and those who may do them together: who, by which model server, or why not now.
 import type { Context } from '../attempt/context.ts';
 import { repoOf } from '../attempt/plan.ts';
+import { readRun } from '../attempt/record.ts';
 import { agentNameOf, type Who, whoDoes } from '../attempt/who.ts';
 import { onTrial } from '../limits.ts';
-import type { Choice } from '../queue/port.ts';
+import type { Choice, Claim } from '../queue/port.ts';
 import { DEFAULT_ROLE } from '../roles/role.ts';
 import { routeOf, type Traffic } from './route.ts';
 import type { Wait } from './terms.ts';
@@ -43,8 +44,16 @@ export function waitOf(task: Choice, place: Place): Wait | null {
   });
 }
 
+/** Who does what is claimed, and where it is sent; a run that was begun already goes on as it was. */
+export function takerOf({ task, lock }: Claim, place: Place): Who {
+  const begun = readRun(place.workspace.run(task.id, lock.attempt));
+  if (!begun) return routed(whoOf(task, place), place);
+  const { role, agent, model, request } = begun;
+  return { role, agent, model, endpoints: request?.endpoints ?? [] };
+}
+
 /** The same with the model servers in the order in which they are to be used. */
-export function routed(who: Who, place: Place): Who {
+function routed(who: Who, place: Place): Who {
   const found = routeOf(who.endpoints, trafficOf(place));
   return 'wait' in found ? who : { ...who, endpoints: found.endpoints };
 }

@@ -62,9 +62,16 @@ export class Blocked {
     if (!under && Date.now() - ended >= Math.max(ALL_MS, took * ALL_SHARE)) this.#lookAtAll();
   }
 
-  /** Results that wait for a gate or a person; those whose gate waits for agents are no work that piles up. */
+  /** Results that wait for a gate or a person; those whose gate waits for agents, and those that are accepted, are no work that piles up. */
   get provisional(): number {
-    return this.#provisional.filter(({ state }) => !state.awaits).length;
+    return this.#provisional.filter(({ state }) => !state.awaits && !isHanded(state)).length;
+  }
+
+  /** Accepted results that wait for the train, or for their pull request. */
+  handed(to: 'merge' | 'pr'): Task[] {
+    return this.#provisional.filter(
+      ({ id, state, refusal }) => state.waits_for === to && !refusal && readWork(this.#ctx.workspace, id)?.accepted,
+    );
   }
 
   /** Some gate hook asked for patience, and will be asked again. */
@@ -83,13 +90,14 @@ export class Blocked {
     for (const task of this.#provisional) {
       if (task.refusal || !existsSync(this.#ctx.workspace.runs(task.id))) continue;
       const { waits_for, awaits } = task.state;
-      // One that a person accepted while the command was killed is only landed.
-      if (
-        (waits_for !== 'review' && waits_for !== 'fix') ||
-        readWork(this.#ctx.workspace, task.id)?.accepted ||
-        (awaits && (await helpersOver(this.#ctx, task)))
-      )
-        found.push(task);
+      const accepted = readWork(this.#ctx.workspace, task.id)?.accepted ?? false;
+      // One that a person accepted while the command was killed is only landed; one that was handed on is no longer here.
+      const isDue = isHanded(task.state)
+        ? !accepted
+        : (waits_for !== 'review' && waits_for !== 'fix') ||
+          accepted ||
+          (awaits && (await helpersOver(this.#ctx, task)));
+      if (isDue) found.push(task);
     }
     return found;
   }
@@ -231,6 +239,8 @@ function* taken(set: Set<string>, inTime: () => boolean): Generator<string> {
     }
   }
 }
+
+export const isHanded = ({ waits_for }: Task['state']): boolean => waits_for === 'merge' || waits_for === 'pr';
 
 /** `waits for a (claimed), b (incoming)` without where they lie. */
 const withoutPlaces = (reason: string): string => reason.replace(/ \([a-z ]+\)/g, '');

@@ -1,4 +1,4 @@
-// A task at work in this process.
+// A task at work in this process, and which of them it takes.
 import type { Claim } from '../queue/port.ts';
 
 /** A task at work in this process: an attempt, its gate, or both in a row. */
@@ -14,4 +14,12 @@ export interface Job {
   /** Null while only its gate runs. */
   claim: Claim | null;
   done: Promise<void>;
+}
+
+export interface SchedulerOptions {
+  worker?: string;
+  /** Only tasks of this role. */
+  role?: string;
+  /** One task, then no more. */
+  single: boolean;
 }

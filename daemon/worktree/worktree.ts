@@ -34,7 +34,7 @@ export interface WorktreeRequest {
   base?: string;
   /** An earlier run of this very task made (or began to make) branch and worktree. */
   ours: boolean;
-  /** Branches whose work must be in it; one that is merged already costs nothing. */
+  /** Branches (or whole commit ids) whose work must be in it; one that is merged already costs nothing. */
   dependencies: string[];
 }
 
@@ -43,6 +43,8 @@ export interface Prepared {
   branch: string;
   /** The commit of the base that the branch left from. */
   base: string;
+  /** What the base is called, and the commit that it is at now. */
+  onto: { name: string; tip: string };
   /** The commit that the agent first begins on: the base with the dependencies merged in. What it changes is measured from here. */
   head: string;
   /** The files were made now: set it up. */
@@ -89,7 +91,8 @@ export async function prepareWorktree(request: WorktreeRequest): Promise<Prepare
     const head = begun ?? (await git(dir).run(['rev-parse', '--verify', 'HEAD^{commit}'])).trim();
     if (!begun) await git(dir).run(['update-ref', startRef(branch), head]);
     const fork = await git(dir).ask(['merge-base', base.sha, head]);
-    return { worktree: dir, branch, base: fork ?? base.sha, head, fresh, merged, warnings };
+    const onto = { name: base.name, tip: base.sha };
+    return { worktree: dir, branch, base: fork ?? base.sha, onto, head, fresh, merged, warnings };
   });
 }
 
@@ -175,7 +178,7 @@ async function makeRef(repo: Repo, ref: string, sha: string): Promise<void> {
 /** Merges a branch into a worktree: true when it was, false when it was in already, null when there is no such branch. */
 async function mergeDependency(dir: string, name: string): Promise<boolean | null> {
   const run = git(dir);
-  const sha = await shaOf(run, `refs/heads/${name}`);
+  const sha = await shaOf(run, /^([0-9a-f]{40}|[0-9a-f]{64})$/.test(name) ? name : `refs/heads/${name}`);
   if (!sha) return null;
   if (await run.test(['merge-base', '--is-ancestor', sha, 'HEAD'])) return false;
   const options = ['-q', '--no-edit', '--no-verify', '--no-verify-signatures', '--no-stat', '--ff'];
@@ -194,7 +197,7 @@ async function mergeDependency(dir: string, name: string): Promise<boolean | nul
 }
 
 /** Keeps a folder of worktrees that lies in a repository out of that repository. */
-async function keepOutOfGit(folder: string): Promise<void> {
+export async function keepOutOfGit(folder: string): Promise<void> {
   const outer = await inspect(folder);
   if (outer.kind !== 'normal' || outer.root === folder) return;
   if (isThere(join(folder, '.gitignore')) || !lstatSync(folder).isDirectory()) return;

@@ -48,6 +48,9 @@ function whatNext(task: Task): { why: string; next: string } | null {
       return { why: `asks: ${state.question ?? why}`, next: `towpath answer ${id} -m "…"` };
     case 'hook':
       return { why, next: `towpath resolve ${id} retry  # or: skip, abort` };
+    case 'merge':
+    case 'pr':
+      return { why, next: `towpath accept ${id}` };
     case 'paused':
       return { why: why || 'paused', next: `towpath resume ${id}` };
     default:

@@ -73,6 +73,7 @@ function factLines({ task, runs, parent, subtasks, reviews }: Shown, screen: Scr
     ['branch', task.branch ? `${task.branch}${task.base ? ` from ${shortSha(task.base)}` : ''}` : ''],
     ['commit', shortSha(task.commit ?? '')],
     ['worktree', task.worktree ?? ''],
+    ['pull request', task.pr ?? ''],
     ['session', task.session ?? ''],
     ['attempts', task.attempts > 0 || runs.length > 0 ? `${task.attempts} spent, ${runs.length} run` : ''],
     [

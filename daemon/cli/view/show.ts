@@ -123,7 +123,11 @@ function also(task: TaskJson): string[] {
   const work = task.base
     ? `${shellWord(shortSha(task.base))}...${shellWord(task.branch ?? '')}`
     : shellWord(task.branch ?? '');
-  const diff = task.branch && task.commit ? [`git ${task.base ? 'diff' : 'log -p'} ${work}`] : [];
+  // One that was merged has no branch any more.
+  const seen = task.branch
+    ? `git ${task.base ? 'diff' : 'log -p'} ${work}`
+    : `git show ${shellWord(task.commit ?? '')}`;
+  const diff = task.commit ? [seen] : [];
   switch (task.queue) {
     case 'claimed':
       return [`towpath logs ${id} -f`];

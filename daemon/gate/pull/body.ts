@@ -1,0 +1,32 @@
+// The text of a pull request: the task, what its agent says of the work, and what the checks found.
+import type { Task } from '../../queue/port.ts';
+import { type Evidence, fenced } from '../checks.ts';
+
+/** Servers take some 65,000 characters. */
+const TASK_CHARS = 20_000;
+const RESULT_CHARS = 10_000;
+
+export function pullBody(task: Task, evidence: readonly Evidence[]): string {
+  const result = typeof task.state.result === 'string' ? task.state.result : json(task.state.result);
+  const sections = [
+    ['', cut(task.body.trim(), TASK_CHARS)],
+    ['What was done', cut(result.trim(), RESULT_CHARS)],
+    ['Checks', evidence.map(line).join('\n')],
+    ['', `Towpath-Task: ${task.id}`],
+  ];
+  return `${sections
+    .filter(([, text]) => text !== '')
+    .map(([title, text]) => (title ? `## ${title}\n\n${text}` : text))
+    .join('\n\n')}\n`;
+}
+
+const json = (value: unknown): string =>
+  value === undefined || value === null ? '' : fenced(JSON.stringify(value, null, 2));
+
+const cut = (text: string, most: number): string => (text.length > most ? `${text.slice(0, most)}\n\n[…]` : text);
+
+const line = ({ command, ok, code, tree, duration_ms }: Evidence): string => {
+  const how = ok ? 'passed' : code === null ? 'did not end' : `exited with ${code}`;
+  const on = tree ? ` on tree ${tree.slice(0, 10)}` : '';
+  return `- \`${command.replace(/`/g, "'").replace(/\s+/g, ' ')}\` ${how}${on}, ${(duration_ms / 1000).toFixed(1)} s`;
+};

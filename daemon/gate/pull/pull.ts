@@ -1,0 +1,136 @@
+// A pull request for an accepted branch: pushed, opened once, and watched until it is merged or closed.
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Context } from '../../attempt/context.ts';
+import { addFeedback } from '../../attempt/ending.ts';
+import { readRun } from '../../attempt/record.ts';
+import { readJson, readWork, type Work, writeWork } from '../../attempt/work.ts';
+import { messageOf, TowpathError } from '../../errors.ts';
+import type { Task } from '../../queue/port.ts';
+import { redact } from '../../secrets.ts';
+import { push } from '../../worktree/push.ts';
+import { finishTask, land } from '../accept.ts';
+import type { Evidence } from '../checks.ts';
+import { turnBack } from '../gate.ts';
+import { pullBody } from './body.ts';
+import { type Places, readStatus, runProgram, urlIn } from './program.ts';
+import { readPull, writePull } from './record.ts';
+
+interface Offered {
+  task: Task;
+  work: Work;
+  commit: string;
+  places: Places;
+}
+
+/** A task that waits for its pull request, as it is now; null when a person has taken it away. */
+async function offered(ctx: Context, id: string): Promise<Offered | null> {
+  const found = await ctx.queue.get(id);
+  const work = readWork(ctx.workspace, id);
+  if (found?.queue !== 'provisional' || found.state.waits_for !== 'pr' || !work?.accepted || !work.handed) return null;
+  const dir = ctx.workspace.run(id, found.state.runs ?? 1);
+  const task = { ...found, spec: readRun(dir)?.spec ?? found.spec };
+  const base = (work.onto ?? '').replace(/^origin\//, '');
+  const places = { id, branch: work.branch!, base, title: redact(task.title), remote: ctx.settings.pr.remote };
+  return { task, work, commit: work.handed.commit, places: { ...places, body_file: join(dir, 'pull-request.md') } };
+}
+
+/** Whether its pull request is open for what was accepted last. */
+export function isOpened(ctx: Context, id: string): boolean {
+  const commit = readWork(ctx.workspace, id)?.handed?.commit;
+  return commit !== undefined && readPull(ctx, id).opened === commit;
+}
+
+/** Pushes the branch and opens the request, unless it is there. Entered again after a kill it opens no second one. */
+export async function openPull(ctx: Context, id: string, signal: AbortSignal): Promise<Task | null> {
+  const one = await offered(ctx, id);
+  if (!one) return null;
+  try {
+    const url = await open(ctx, one, signal);
+    if (!(await offered(ctx, id))) return null;
+    const reason = `waits for its pull request${url ? `: ${url}` : ''}`;
+    const state = { reason, pr: url ?? undefined };
+    const waiting = await ctx.queue.move(id, 'provisional', { to: 'provisional', state });
+    ctx.events.emit('transition', { task: id, from: 'provisional', to: 'provisional', reason });
+    return waiting;
+  } catch (thrown) {
+    if (signal.aborted || !(thrown instanceof TowpathError)) throw thrown;
+    if (!(await offered(ctx, id))) return null;
+    const why = redact(`no pull request could be opened: ${thrown.line}; then "towpath accept ${id}"`);
+    return turnBack(ctx, one.task, null, { kind: 'hold', reason: why, waits_for: 'pr' });
+  }
+}
+
+async function open(
+  ctx: Context,
+  { task, work, commit, places }: Offered,
+  signal: AbortSignal,
+): Promise<string | null> {
+  const { id } = task;
+  const { pr } = ctx.settings;
+  let record = readPull(ctx, id);
+  const { pushed } = record;
+  // Before it is there: what a kill left on the server is known for ours.
+  record = writePull(ctx, id, { ...record, pushed: [...pushed.filter((one) => one !== commit), commit] });
+  await push(work.repo, { remote: pr.remote, branch: places.branch, commit, ours: pushed });
+  const asked = await runProgram(ctx, pr.status, { cwd: work.repo, places, signal });
+  const there = 'stdout' in asked ? readStatus(asked.stdout) : null;
+  // One that was merged or closed is an earlier one, unless it is this very one and we were killed before we heard of it.
+  if (there && (there.state === 'OPEN' || record.opening === commit))
+    return writePull(ctx, id, { ...record, opened: commit, url: there.url }).url;
+  record = writePull(ctx, id, { ...record, opening: commit });
+  mkdirSync(join(places.body_file, '..'), { recursive: true, mode: 0o700 });
+  const evidence = readJson<Evidence[]>(join(places.body_file, '..', 'checks.json')) ?? [];
+  writeFileSync(places.body_file, redact(pullBody(task, evidence)), { mode: 0o600 });
+  const made = await runProgram(ctx, pr.command, { cwd: work.repo, places, signal });
+  if ('problem' in made) {
+    writePull(ctx, id, { ...record, opening: undefined as never });
+    throw new TowpathError('failed', made.problem, 'put it right');
+  }
+  return writePull(ctx, id, { ...record, opened: commit, url: urlIn(made.stdout) }).url;
+}
+
+/** Asks how an open request stands: a merged one is done, a closed one waits for a person. */
+export async function askPull(ctx: Context, id: string): Promise<Task | null> {
+  const one = await offered(ctx, id);
+  if (!one || !isOpened(ctx, id)) return null;
+  const asked = await runProgram(ctx, ctx.settings.pr.status, { cwd: one.work.repo, places: one.places });
+  const status = 'stdout' in asked ? readStatus(asked.stdout) : null;
+  if (!status) {
+    const why = 'problem' in asked ? asked.problem : `${ctx.settings.pr.status[0]} printed no JSON with a state`;
+    ctx.events.emit('warning', { task: id, message: `how its pull request stands could not be asked: ${why}` });
+    return null;
+  }
+  const now = await offered(ctx, id);
+  if (!now || now.commit !== one.commit || status.state === 'OPEN') return null;
+  if (status.state === 'MERGED') return finishTask(ctx, now.task, await land(ctx, now.task));
+  return closed(ctx, now);
+}
+
+async function closed(ctx: Context, { task, work }: Offered): Promise<Task> {
+  const reason = `its pull request was closed and not merged${task.state.pr ? `: ${task.state.pr}` : ''}`;
+  writeWork(ctx, task.id, { ...work, accepted: false, handed: undefined });
+  const moved = await ctx.queue.move(task.id, 'provisional', {
+    to: 'blocked',
+    state: {
+      ...{ outcome: 'rejected', reason, waits_for: 'operator' },
+      feedback: addFeedback(task.state.feedback, { reason, from: 'pr' }, Date.now(), task.state.runs ?? null),
+    },
+  });
+  const told = { task: task.id, from: 'provisional', to: 'blocked', outcome: 'rejected', reason } as const;
+  ctx.events.emit('transition', told);
+  return moved;
+}
+
+/** Asks for all of them, one after the other. Returns those that have gone on. */
+export async function askPulls(ctx: Context, ids: readonly string[]): Promise<Task[]> {
+  const gone: Task[] = [];
+  for (const id of ids)
+    try {
+      const task = await askPull(ctx, id);
+      if (task) gone.push(task);
+    } catch (thrown) {
+      ctx.events.emit('warning', { task: id, message: `its pull request: ${messageOf(thrown)}` });
+    }
+  return gone;
+}

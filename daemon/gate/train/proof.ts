@@ -1,0 +1,61 @@
+// The checks of those who ride, run once on what they come to together; the gate's own evidence serves where its tree is the same.
+import { join } from 'node:path';
+import type { Context } from '../../attempt/context.ts';
+import { checkText } from '../../attempt/prepare.ts';
+import { readJson, writeJson } from '../../attempt/work.ts';
+import { redactAll } from '../../secrets.ts';
+import type { Check } from '../../task/terms.ts';
+import { type Evidence, runChecks } from '../checks.ts';
+import type { Rider } from './riders.ts';
+
+/** Every check of each of them, the same one once. */
+export function allChecks(riders: readonly Rider[]): Check[] {
+  const all = riders.flatMap(({ plan }) => plan.checks);
+  return [...new Map(all.map((check) => [JSON.stringify(check), check])).values()];
+}
+
+const evidenceOf = (ctx: Pick<Context, 'workspace'>, { task }: Rider): string =>
+  join(ctx.workspace.run(task.id, task.state.runs ?? 1), 'checks.json');
+
+/** What the gate found of this very tree, when it ran all of the checks; else it is stale. */
+export function keptEvidence(
+  ctx: Pick<Context, 'workspace'>,
+  rider: Rider,
+  tree: string,
+  checks: Check[],
+): Evidence[] | null {
+  const kept = readJson<Evidence[]>(evidenceOf(ctx, rider)) ?? [];
+  const good = new Set(kept.flatMap((one) => (one.ok && one.tree === tree ? [one.command] : [])));
+  return checks.every((check) => good.has(checkText(check))) ? kept : null;
+}
+
+/** Kept with the run in place of the gate's, which is stale. */
+export function keepEvidence(ctx: Pick<Context, 'workspace'>, rider: Rider, evidence: Evidence[]): void {
+  if (evidence.length > 0) writeJson(evidenceOf(ctx, rider), redactAll(evidence));
+}
+
+/** Runs the checks of those up to the last rider where the train stands. */
+export function prove(
+  ctx: Context,
+  riders: readonly Rider[],
+  { dir, tree, signal }: { dir: string; tree: string; signal: AbortSignal },
+): Promise<Evidence[]> {
+  const last = riders.at(-1)!;
+  const attempt = last.task.state.runs ?? 1;
+  return runChecks({
+    checks: allChecks(riders),
+    cwd: dir,
+    allow: ctx.settings.env,
+    set: {
+      TOWPATH_TASK_ID: last.task.id,
+      TOWPATH_ATTEMPT: String(attempt),
+      TOWPATH_WORKTREE: dir,
+      TOWPATH_WORKSPACE: ctx.workspace.root,
+    },
+    timeout_ms: Math.max(...riders.map(({ plan }) => plan.timeout_ms)),
+    tree,
+    signal,
+    onDone: ({ command, code, ok, duration_ms }) =>
+      ctx.events.emit('check_finished', { task: last.task.id, attempt, command, code, ok, tree, duration_ms }),
+  });
+}

@@ -1,0 +1,122 @@
+// Accepted results on their way: one train for each repository and base branch, and pull requests that are being opened.
+import type { Context } from '../attempt/context.ts';
+import { messageOf } from '../errors.ts';
+import { isOpened, openPull } from '../gate/pull/pull.ts';
+import { keyOf, type Line, lineOf } from '../gate/train/riders.ts';
+import { runTrain } from '../gate/train/train.ts';
+import type { Task } from '../queue/port.ts';
+import type { Job } from './job.ts';
+
+/** What broke off for a fault of the machine is tried again so much later, ms. */
+const LATER_MS = 5000;
+/** How often it is looked whether the repository's own tree is free, ms. */
+const LOOK_MS = 100;
+
+/** The scheduler, as far as it is needed here. */
+interface Around {
+  /** Who works here. */
+  readonly atWork: readonly Job[];
+  readonly holds: { blame(thrown: unknown): unknown };
+  /** A task has gone on. */
+  ended(id: string, task: Task): void;
+  /** Something may start, at once or in so many ms. */
+  nudge(ms?: number): void;
+}
+
+export class Trains {
+  readonly #ctx: Context;
+  readonly #around: Around;
+  readonly #running = new Map<string, { abort: AbortController; done: Promise<void> }>();
+  readonly #cools = new Map<string, number>();
+  /** Repositories in whose own tree something is merged, or is about to be. */
+  readonly #held: Job[] = [];
+
+  constructor(ctx: Context, around: Around) {
+    this.#ctx = ctx;
+    this.#around = around;
+  }
+
+  get busy(): boolean {
+    return this.#running.size > 0 || this.#cools.size > 0;
+  }
+
+  /** Each keeps minor tasks out of a tree, as another minor task would. */
+  get jobs(): readonly Job[] {
+    return this.#held;
+  }
+
+  /** Starts what may start: `merge` and `pr` are those that wait for it. */
+  depart(merge: readonly Task[], pr: readonly Task[]): void {
+    for (const { id, state } of merge) {
+      const line = lineOf(this.#ctx, id);
+      const wait = state.not_before ? Date.parse(state.not_before) - Date.now() : 0;
+      if (wait > 0) this.#around.nudge(wait);
+      else if (line) this.#start(`merge ${keyOf(line)}`, (ctx, signal) => this.#train(ctx, line, signal));
+    }
+    for (const { id } of pr)
+      if (!isOpened(this.#ctx, id))
+        this.#start(`pr ${id}`, async (ctx, signal) => {
+          const task = await openPull(ctx, id, signal);
+          if (task) this.#around.ended(task.id, task);
+        });
+  }
+
+  /** Calls all of them off. */
+  end(): void {
+    for (const { abort } of this.#running.values()) abort.abort('stop');
+  }
+
+  async done(): Promise<void> {
+    await Promise.all([...this.#running.values()].map(({ done }) => done));
+  }
+
+  #start(key: string, work: (ctx: Context, signal: AbortSignal) => Promise<void>): void {
+    if (this.#running.has(key) || this.#cools.has(key)) return;
+    const abort = new AbortController();
+    // A copy: settings that are reloaded meanwhile are for what starts then.
+    const done = work({ ...this.#ctx }, abort.signal)
+      .catch((thrown: unknown) => {
+        if (abort.signal.aborted) return;
+        this.#around.holds.blame(thrown);
+        this.#ctx.events.emit('warning', { message: `an accepted result was held up: ${messageOf(thrown)}` });
+        const timer = setTimeout(() => {
+          this.#cools.delete(key);
+          this.#around.nudge();
+        }, LATER_MS);
+        this.#cools.set(key, Number(timer));
+      })
+      .then(() => {
+        this.#running.delete(key);
+        this.#around.nudge();
+      });
+    this.#running.set(key, { abort, done });
+  }
+
+  #train(ctx: Context, line: Line, signal: AbortSignal): Promise<void> {
+    return runTrain(ctx, line, {
+      signal,
+      left: (task) => this.#around.ended(task.id, task),
+      alone: (repo, work) => this.#alone(repo, signal, work),
+    });
+  }
+
+  /** A minor task's agent in the tree would take what is merged for its own work: each waits for the other. */
+  async #alone<T>(repo: string, signal: AbortSignal, work: () => Promise<T>): Promise<T> {
+    const own = `merge into ${repo}`;
+    const job: Job = {
+      ...{ id: own, agent: '', role: '', repo, minor: true, endpoint: null, claim: null },
+      ...{ abort: new AbortController(), done: Promise.resolve() },
+    };
+    this.#held.push(job);
+    try {
+      while (this.#around.atWork.some(({ minor, repo: at }) => minor && at === repo)) {
+        if (signal.aborted) throw new Error('called off');
+        await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+      }
+      return await work();
+    } finally {
+      this.#held.splice(this.#held.indexOf(job), 1);
+      this.#around.nudge();
+    }
+  }
+}
