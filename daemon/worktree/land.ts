@@ -68,7 +68,7 @@ async function putFiles(tree: string, branch: string, from: string, to: string):
     if (!(thrown instanceof GitProblem && thrown.kind === 'conflict')) throw thrown;
     throw new GitProblem(
       'dirty',
-      `${why} changed files are in the way: ${nameFiles(thrown.files)}`,
+      `${why} changed files are in the way (${nameFiles(thrown.files)})`,
       next,
       thrown.files,
     );
