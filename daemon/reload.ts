@@ -8,7 +8,7 @@ import { useSecrets } from './secrets.ts';
 import type { Settings } from './settings.ts';
 
 /** Keys that were put to use when the daemon started; a test holds docs/service.md to them. */
-export const FIXED_KEYS = ['durability', 'hooks.health_every', 'worktrees.dir'] as const;
+export const FIXED_KEYS = ['durability', 'hooks.health_every', 'pr.every', 'worktrees.dir'] as const;
 
 /** Never rejects. A running attempt keeps the settings that it began with. */
 export async function reloadSettings(ctx: Context, scheduler: Scheduler): Promise<void> {
@@ -22,6 +22,7 @@ export async function reloadSettings(ctx: Context, scheduler: Scheduler): Promis
     const changed = keys.filter((key) => before.get(key) !== after.get(key));
     settings.durability = ctx.settings.durability;
     settings.hooks.health_every = ctx.settings.hooks.health_every;
+    settings.pr.every = ctx.settings.pr.every;
     settings.worktrees.dir = ctx.settings.worktrees.dir;
     const agents = new AgentRegistry(settings, ctx.workspace);
     agents.onAuto = () => scheduler.nudge();

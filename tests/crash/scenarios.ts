@@ -25,6 +25,13 @@ export const work = (script: string, frontmatter = ''): string =>
 const SETTINGS = 'agent: shell\nretry: {initial: 50ms}\nconcurrency: 2\n';
 const hook = (body = '') => `#!/bin/sh\n${body}\nexit 0\n`;
 const drained = (world: World) => world.drain();
+/** Both wait for the train. */
+const accepted =
+  (...ids: string[]) =>
+  async (world: World) => {
+    await world.drain();
+    for (const id of ids) await world.run(['accept', id]);
+  };
 const review = (id: string, more = '') => ({
   [id]: work('echo "$TOWPATH_ATTEMPT" > made.txt', `review: human\n${more}`),
 });
@@ -138,6 +145,24 @@ export const SCENARIOS: Scenario[] = [
         ['later', 'incoming', 'failed'],
       ] as const)
         renameSync(world.path('queues', from, `${id}.md`), world.path('queues', to, `${id}.md`));
+    },
+  },
+  {
+    name: 'merge',
+    settings: `${SETTINGS}on_accept: merge\nchecks: ["test -e made.txt -o -e other.txt"]\n`,
+    tasks: { ...review('v'), w: work('echo w > other.txt; echo w >> src/a.txt', 'review: human\n') },
+    prepare: accepted('v', 'w'),
+  },
+  {
+    name: 'merge-conflict',
+    settings: `${SETTINGS}on_accept: merge\n`,
+    tasks: { ...review('v') },
+    prepare: async (world) => {
+      await drained(world);
+      world.write('made.txt', 'by hand\n');
+      world.git('add', 'made.txt');
+      world.git('commit', '-q', '-m', 'by hand');
+      await world.run(['accept', 'v']);
     },
   },
   ...verb('accept', review('v'), ['accept', 'v']),
