@@ -27,7 +27,7 @@ export async function accept(ctx: Owner, task: Task): Promise<Task> {
 
 /** Its work is where it belongs: into done/. */
 export async function finishTask(ctx: Owner, task: Task, change: StateChange): Promise<Task> {
-  const done = await ctx.queue.move(task.id, 'provisional', {
+  const done = await ctx.queue.move(task.id, ['provisional', 'blocked'], {
     to: 'done',
     state: {
       ...change,
@@ -42,7 +42,7 @@ export async function finishTask(ctx: Owner, task: Task, change: StateChange): P
       finished_at: now(),
     },
   });
-  ctx.events.emit('transition', { task: task.id, from: 'provisional', to: 'done', outcome: 'ok' });
+  ctx.events.emit('transition', { task: task.id, from: task.queue, to: 'done', outcome: 'ok' });
   return done;
 }
 

@@ -219,7 +219,8 @@ export async function turnBack(ctx: Context, task: Task, plan: Plan | null, endi
 /** The repository's own tree is given back as it was; the work is kept on its ref. */
 async function close(ctx: Context, task: Task): Promise<void> {
   const work = readWork(ctx.workspace, task.id);
-  if (work?.accepted || work?.handed) writeWork(ctx, task.id, { ...work, accepted: false, handed: undefined });
+  // What was handed in stays so until it is prepared anew: killed before the move, it is not judged once more.
+  if (work?.accepted && !work.handed) writeWork(ctx, task.id, { ...work, accepted: false });
   if (work?.kind !== 'tree' || !work.open || !work.captured) return;
   try {
     await unapplyTree(work.open.root, work.captured);

@@ -5,6 +5,8 @@ import { isOpened, openPull } from '../gate/pull/pull.ts';
 import { keyOf, type Line, lineOf } from '../gate/train/riders.ts';
 import { runTrain } from '../gate/train/train.ts';
 import type { Task } from '../queue/port.ts';
+import { worktreesDir } from '../settings.ts';
+import { sweepTrains } from '../worktree/train.ts';
 import type { Job } from './job.ts';
 
 /** What broke off for a fault of the machine is tried again so much later, ms. */
@@ -30,6 +32,7 @@ export class Trains {
   readonly #cools = new Map<string, number>();
   /** Repositories in whose own tree something is merged, or is about to be. */
   readonly #held: Job[] = [];
+  #swept = false;
 
   constructor(ctx: Context, around: Around) {
     this.#ctx = ctx;
@@ -47,7 +50,8 @@ export class Trains {
 
   /** Starts what may start: `merge` and `pr` are those that wait for it. */
   depart(merge: readonly Task[], pr: readonly Task[]): void {
-    for (const { id, state } of merge) {
+    if (!this.#swept) this.#start('sweep', (ctx) => this.#sweep(ctx));
+    for (const { id, state } of this.#swept ? merge : []) {
       const line = lineOf(this.#ctx, id);
       const wait = state.not_before ? Date.parse(state.not_before) - Date.now() : 0;
       if (wait > 0) this.#around.nudge(wait);
@@ -90,6 +94,14 @@ export class Trains {
         this.#around.nudge();
       });
     this.#running.set(key, { abort, done });
+  }
+
+  /** What trains of an earlier daemon left when they were killed goes before another departs. */
+  async #sweep(ctx: Context): Promise<void> {
+    await sweepTrains(worktreesDir(ctx.settings, ctx.workspace)).catch((thrown: unknown) =>
+      ctx.events.emit('warning', { message: `what an earlier train left could not be removed: ${messageOf(thrown)}` }),
+    );
+    this.#swept = true;
   }
 
   #train(ctx: Context, line: Line, signal: AbortSignal): Promise<void> {

@@ -33,5 +33,7 @@ function refused(what: string, stderr: string): GitProblem {
   const lines = stderr.trim().split('\n').filter(Boolean);
   const said =
     lines.find((line) => /^\s*! \[/.test(line)) ?? lines.findLast((line) => /^(fatal|error|remote): /.test(line));
-  return new GitProblem('git_failed', `${what}: ${(said ?? lines.at(-1) ?? 'git did not say why').trim()}`);
+  // An address may hold a name and a password.
+  const clean = (said ?? lines.at(-1) ?? 'git did not say why').trim().replace(/:\/\/[^/\s@]+@/g, '://');
+  return new GitProblem('git_failed', `${what}: ${clean}`);
 }

@@ -1,11 +1,11 @@
 // A worktree of the train's own, in which accepted branches are put on top of the base, one on the other.
-import { mkdirSync } from 'node:fs';
-import { basename, dirname } from 'node:path';
+import { mkdirSync, readdirSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { exclusive, failure, type Git, git } from './git.ts';
 import { copyIncluded } from './include.ts';
 import { GitProblem } from './problem.ts';
-import { canonical, discard, emptyTrash, forget, isAbsent, isWorktreeOf, registered } from './registry.ts';
-import { openRepo } from './repo.ts';
+import { canonical, discard, emptyTrash, forget, isAbsent, isThere, isWorktreeOf, registered } from './registry.ts';
+import { inspect, openRepo } from './repo.ts';
 import { fillSubmodules } from './submodules.ts';
 import { unmerged } from './unfinished.ts';
 import { keepOutOfGit } from './worktree.ts';
@@ -118,6 +118,18 @@ export async function touching(repoDir: string, from: string, to: string, files:
   return ((await git(repoDir).ask(args)) ?? '').split('\n').filter(Boolean);
 }
 
-/** What a train that was killed left in a folder of worktrees is named so. */
 export const trainName = (key: string): string => `train-${key}`;
-export const isTrain = (path: string): boolean => basename(path).startsWith('train-');
+
+/** Removes what trains that were killed have left in a folder of worktrees; none may run meanwhile. */
+export async function sweepTrains(folder: string): Promise<void> {
+  for (const name of isThere(folder) ? readdirSync(folder) : []) {
+    const own = /^(?:\.trash-)?(train-[0-9a-f]{12})(?:-\d+-\d+)?$/.exec(name)?.[1];
+    if (!own) continue;
+    const repo = await inspect(join(folder, name));
+    const dir = canonical(join(folder, own));
+    // Not from within: it is moved away. What its repository no longer knows are mere files.
+    if (repo.kind === 'normal' && repo.root === canonical(join(folder, name)))
+      await remove({ ...repo, root: repo.commonDir }, dir);
+    else await emptyTrash(dir);
+  }
+}

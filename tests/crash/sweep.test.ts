@@ -13,6 +13,8 @@ const SHORT: Record<string, number> = {
   mended: 90,
   'by-hand': 60,
   'accept-minor': 14,
+  merge: 25,
+  'merge-conflict': 25,
   enqueue: 3,
 };
 

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { Context } from '../../attempt/context.ts';
 import { addFeedback } from '../../attempt/ending.ts';
 import { readRun } from '../../attempt/record.ts';
-import { readJson, readWork, type Work, writeWork } from '../../attempt/work.ts';
+import { readJson, readWork, type Work } from '../../attempt/work.ts';
 import { messageOf, TowpathError } from '../../errors.ts';
 import type { Task } from '../../queue/port.ts';
 import { redact } from '../../secrets.ts';
@@ -107,9 +107,8 @@ export async function askPull(ctx: Context, id: string): Promise<Task | null> {
   return closed(ctx, now);
 }
 
-async function closed(ctx: Context, { task, work }: Offered): Promise<Task> {
+async function closed(ctx: Context, { task }: Offered): Promise<Task> {
   const reason = `its pull request was closed and not merged${task.state.pr ? `: ${task.state.pr}` : ''}`;
-  writeWork(ctx, task.id, { ...work, accepted: false, handed: undefined });
   const moved = await ctx.queue.move(task.id, 'provisional', {
     to: 'blocked',
     state: {
