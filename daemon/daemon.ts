@@ -10,7 +10,7 @@ import { vet } from './attempt/plan.ts';
 import { startBackground } from './background.ts';
 import { Board } from './board.ts';
 import { loadSettings } from './config.ts';
-import { TowpathError } from './errors.ts';
+import { messageOf, TowpathError } from './errors.ts';
 import { Events } from './events.ts';
 import { machineFault } from './faults.ts';
 import { makeFolders } from './folders.ts';
@@ -38,6 +38,7 @@ import { supervise } from './supervise.ts';
 import { Blocked } from './waiting/blocked.ts';
 import { sweepHandMoves } from './waiting/hand.ts';
 import { Purse } from './waiting/purse.ts';
+import { finishFilings } from './workflow/compile.ts';
 
 export interface DaemonOptions {
   workspace: Workspace;
@@ -145,7 +146,15 @@ export async function runDaemon(options: DaemonOptions, stop: Orders): Promise<b
     });
   events.emit('daemon_started', { pid: process.pid, version: VERSION });
   board.publish();
-  const look = new Look(ctx, scheduler, blocked, () => void counter.refresh().catch(() => {}));
+  // A command that was killed while it filed the steps of a workflow has written down which ones.
+  const fileSteps = async () => {
+    const { durability } = ctx.settings;
+    for (const id of await finishFilings({ workspace, queue, durability })) queue.intake.handedOver(`${id}.md`);
+  };
+  const look = new Look(ctx, scheduler, blocked, () => {
+    void counter.refresh().catch(() => {});
+    void fileSteps().catch((thrown: unknown) => events.emit('warning', { message: messageOf(thrown) }));
+  });
   await look.watch();
   const lastAlive = statSync(workspace.alive, { throwIfNoEntry: false })?.mtimeMs ?? 0;
   const background = await startBackground(ctx, scheduler, ledger, purse);
@@ -163,6 +172,7 @@ export async function runDaemon(options: DaemonOptions, stop: Orders): Promise<b
         new TowpathError('daemon_running', `another daemon has taken ${workspace.root}`, 'this one leaves all to it'),
       ),
   });
+  await fileSteps();
   await scheduler.takeLeftovers();
   await sweepHandMoves(ctx, scheduler, lastAlive);
   let looked = false;

@@ -9,6 +9,7 @@ export const ERROR_CODES = {
   bad_settings: EXIT.refused,
   no_workspace: EXIT.not_found,
   task_refused: EXIT.refused,
+  workflow_refused: EXIT.refused,
   task_not_found: EXIT.not_found,
   not_found: EXIT.not_found,
   wrong_state: EXIT.failed,

@@ -58,6 +58,13 @@ export class Workspace {
   origin(id: string): string {
     return join(this.state, 'origins', `${id}.json`);
   }
+  /** Records of the runs of workflows. */
+  get workflows(): string {
+    return join(this.state, 'workflows');
+  }
+  workflow(run: string): string {
+    return join(this.workflows, run);
+  }
   run(id: string, attempt: number): string {
     return join(this.runs(id), String(attempt));
   }

@@ -20,6 +20,7 @@ import { taskHooks } from './hook.ts';
 import { withOwnServer } from './own-server.ts';
 import type { Plan } from './plan.ts';
 import { buildPrompt, buildSystemPrompt } from './prompt.ts';
+import { buildsOn, fillStep } from './step.ts';
 import { readWork, type Work, writeWork } from './work.ts';
 
 export interface Prepared {
@@ -37,6 +38,8 @@ export async function prepare(
   newSession: string,
   signal: AbortSignal,
 ): Promise<Prepared | { ending: Ending }> {
+  const filled = await fillStep(ctx, task);
+  if ('ending' in filled) return filled;
   let work: Work;
   try {
     work = await openWork(ctx, task, plan, lock.attempt);
@@ -62,7 +65,7 @@ export async function prepare(
     prompt: redact(
       buildPrompt({
         title: task.title,
-        body: task.body,
+        body: filled.told,
         branch: work.branch,
         base: work.base,
         worktree: work.worktree,
@@ -90,10 +93,10 @@ export async function prepare(
     skills: task.spec.skills ?? plan.role.skills ?? [],
     max_turns: task.spec.max_turns ?? plan.role.max_turns ?? null,
     budget_usd: usdLeft(plan.caps),
-    body: task.body,
+    body: filled.body,
     run_dir: ctx.workspace.run(task.id, lock.attempt),
   };
-  return { work, request, env: pre.env };
+  return { work, request, env: { ...pre.env, ...filled.env } };
 }
 
 export const checkText = (check: Check): string => (typeof check === 'string' ? check : check.join(' '));
@@ -139,7 +142,7 @@ async function openWork(ctx: Context, task: Task, plan: Plan, attempt: number): 
     writeWork(ctx, task.id, blank('worktree', plan.repo, plan.worktree, plan.branch));
   const begun = readWork(ctx.workspace, task.id);
   const branches = await Promise.all(
-    task.spec.depends_on.map(async (id) => {
+    (await buildsOn(ctx, task)).map(async (id) => {
       const other = readWork(ctx.workspace, id);
       // One that is merged is in its base as another commit than on its branch.
       if (other?.merged && other.repo === plan.repo) return [other.merged];

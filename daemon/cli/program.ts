@@ -124,6 +124,18 @@ export async function main(argv: readonly string[], version: string): Promise<nu
     'check task files without running them',
     async () => (await import('./validate.ts')).validate,
   );
+  add(
+    'workflow <action> [names...]',
+    'workflows: run FILE, show FILE or RUN, cancel RUN, retry RUN STEP, list',
+    async () => (await import('./workflow.ts')).workflow,
+    (c) => {
+      c.registeredArguments[0]!.choices(['run', 'show', 'cancel', 'retry', 'list']);
+      const more = (value: string, before: string[] = []) => [...before, value];
+      return c
+        .addOption(new Option('--var <name=value>', 'with run: a variable; as often as there are any').argParser(more))
+        .addOption(new Option('--var-file <name=path>', 'with run: a variable out of a file').argParser(more));
+    },
+  );
   add('mcp', 'serve tools over stdio to any MCP client', async () => (await import('./mcp/serve.ts')).mcp);
   add('doctor', 'look for what is wrong, and say what to do', async () => (await import('./look.ts')).doctor);
   add(

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { Context } from '../attempt/context.ts';
 import { readVerdict } from '../attempt/record.ts';
 import type { Work } from '../attempt/work.ts';
-import { filedBy, type Help, helpOf, keepOrigin, originOf } from '../queue/files/subtasks.ts';
+import { filedBy, type Help, helpOf, keepOrigin, parentOf } from '../queue/files/subtasks.ts';
 import { taskText } from '../queue/polled.ts';
 import type { QueuePort, Task } from '../queue/port.ts';
 import { redact } from '../secrets.ts';
@@ -82,7 +82,7 @@ export async function fileHelper(
     ...{ expect: 'any', checks: [], review: 'none' },
   };
   const content = taskText(data, redact(help.body));
-  const depth = (originOf(workspace, task.id)?.depth ?? 0) + 1;
+  const depth = (parentOf(workspace, task.id)?.depth ?? 0) + 1;
   const of = { role, attempt, commit };
   const origin = keepOrigin(workspace, settings.durability, id, { kind, parent: task.id, depth, of });
   try {

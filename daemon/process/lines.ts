@@ -3,7 +3,7 @@ import { closeSync, fstatSync, openSync, readSync, statSync } from 'node:fs';
 import { setImmediate as breathe } from 'node:timers/promises';
 import { errno } from '../errors.ts';
 
-export const MAX_LINE = 1024 * 1024;
+export const MAX_LINE = 4 * 1024 * 1024;
 const CHUNK = 64 * 1024;
 /** After that many bytes in a row others get their turn. */
 const STRETCH = 1024 * 1024;

@@ -35,6 +35,7 @@ const members = {
   last_error: z.string(),
   last_tree: z.string(),
   resolved: z.object({ event: z.string(), decision: z.enum(['retry', 'skip']) }),
+  skipped: z.boolean(),
   result: z.unknown(),
   cost_usd: z.number(),
   tokens,
@@ -79,6 +80,7 @@ export const FRESH: StateChange = {
   last_error: undefined,
   last_tree: undefined,
   resolved: undefined,
+  skipped: undefined,
   finished_at: undefined,
 };
 

@@ -150,6 +150,8 @@ export interface State {
   last_tree?: string;
   /** What an operator decided about a failed hook: carried out at the next run, then dropped. */
   resolved?: { event: string; decision: 'retry' | 'skip' };
+  /** A step of a workflow that did not run: its condition did not hold, or what it takes was never made. */
+  skipped?: boolean;
   result?: unknown;
   cost_usd?: number;
   tokens?: Tokens;

@@ -6,12 +6,13 @@ import { answered } from '../attempt/question.ts';
 import { readWork } from '../attempt/work.ts';
 import { formatDuration, now } from '../clock.ts';
 import { helpersOver } from '../gate/helper.ts';
-import { findCycle, readiness } from '../queue/dependencies.ts';
+import { findCycle } from '../queue/dependencies.ts';
 import { isTaskName, stemOf } from '../queue/files/read.ts';
 import type { Choice, Task } from '../queue/port.ts';
 import { QUEUES, type Queue } from '../task/terms.ts';
 import { Dependents } from './dependents.ts';
 import { Questions } from './questions.ts';
+import { judge } from './steps.ts';
 
 /** How long one sorting may take; what is left is for the next round, ms. */
 const SLICE_MS = 40;
@@ -153,30 +154,34 @@ export class Blocked {
         await this.#move(member, 'failed', { outcome: 'refused', reason, finished_at: now(), waits_for: undefined });
       return;
     }
-    const ready = readiness(task.spec, (dep) => this.#queueOf(dep));
+    const ready = await judge(this.#ctx, id, task.spec, (dep) => this.#queueOf(dep));
     if (ready.kind === 'ready') return intake.release(id);
+    if (ready.kind === 'over') return this.#move(id, ready.to, ready.state);
     if (ready.kind === 'cancel') return this.#cancel(id, ready.reason);
     await this.#move(id, 'blocked', { reason: ready.reason, waits_for: 'dependencies' });
-    this.#dependents.add(id, { ...task.spec, reason: ready.reason });
+    this.#dependents.add(id, { ...task.spec, ...(ready.on ? { depends_on: ready.on } : {}), reason: ready.reason });
   }
 
   async #judgeWaiting(id: string): Promise<void> {
     const wants = this.#dependents.get(id);
     if (!wants) return;
-    const ready = readiness(wants, (dep) => this.#queueOf(dep));
-    if (ready.kind === 'ready') {
+    const ready = await judge(this.#ctx, id, wants, (dep) => this.#queueOf(dep));
+    if (ready.kind === 'ready' || ready.kind === 'over') {
       this.#dependents.remove(id);
+      if (ready.kind === 'over') return this.#move(id, ready.to, ready.state);
       return this.#move(id, 'incoming', { reason: undefined, waits_for: undefined });
     }
     if (ready.kind === 'cancel') {
       this.#dependents.remove(id);
       return this.#cancel(id, ready.reason);
     }
+    if (ready.on) this.#dependents.add(id, { ...wants, depends_on: ready.on });
     if (ready.reason === wants.reason) return;
     // Each change of a reason is a write: where thousands wait for one task, only for whom they wait is kept true.
     const many = wants.depends_on.some((dep) => this.#dependents.on(dep).size > TOLD);
     if (many && withoutPlaces(ready.reason) === withoutPlaces(wants.reason)) return;
-    wants.reason = ready.reason;
+    const kept = this.#dependents.get(id);
+    if (kept) kept.reason = ready.reason;
     await this.#ctx.queue.move(id, 'blocked', { to: 'blocked', state: { reason: ready.reason } });
   }
 

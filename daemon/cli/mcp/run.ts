@@ -4,7 +4,7 @@ import { keepQuestion, QUESTION_BYTES } from '../../attempt/question.ts';
 import { type RunRecord, readRun } from '../../attempt/record.ts';
 import { agentNameOf } from '../../attempt/who.ts';
 import { TowpathError } from '../../errors.ts';
-import { filedBy, keepOrigin, originOf } from '../../queue/files/subtasks.ts';
+import { filedBy, keepOrigin, parentOf } from '../../queue/files/subtasks.ts';
 import { taskText } from '../../queue/polled.ts';
 import { DEFAULT_ROLE, readRole } from '../../roles/role.ts';
 import type { AgentSettings } from '../../settings.ts';
@@ -56,7 +56,7 @@ export async function fileSubtask(
   const { settings } = loaded;
   const { record } = liveRun(opened, run);
   const parent = run.task;
-  const depth = (originOf(workspace, parent)?.depth ?? 0) + 1;
+  const depth = (parentOf(workspace, parent)?.depth ?? 0) + 1;
   if (depth > settings.subtasks.depth)
     throw new TowpathError(
       'task_refused',

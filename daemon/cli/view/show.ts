@@ -4,7 +4,7 @@ import { type Opinion, opinionsOn } from '../../gate/opinions.ts';
 import type { Attempt, Ledger } from '../../ledger/ledger.ts';
 import type { Workspace } from '../../paths.ts';
 import { readLock } from '../../queue/files/lock.ts';
-import { filedBy, originOf } from '../../queue/files/subtasks.ts';
+import { filedBy, parentOf } from '../../queue/files/subtasks.ts';
 import { type Phase, type QueuePort, toJson } from '../../queue/port.ts';
 import type { Outcome, Queue, TaskJson, Tokens } from '../../task/terms.ts';
 import { needOf } from './needs.ts';
@@ -61,7 +61,7 @@ export async function gatherShow({ workspace, queue, ledger }: ShowSources, id: 
   const subtasks = await Promise.all(
     filedBy(workspace, id).map(async (one) => ({ id: one, queue: (await queue.get(one))?.queue ?? null })),
   );
-  const parent = originOf(workspace, id)?.parent ?? null;
+  const parent = parentOf(workspace, id)?.parent ?? null;
   return {
     task: json,
     phase: lock?.phase ?? null,

@@ -5,17 +5,23 @@ import { z } from 'zod';
 import type { Workspace } from '../../paths.ts';
 import { Durable } from './durable.ts';
 
-const originSchema = z.object({
-  /** A subtask, by the agent of its parent; a review or a fix, by the gate of its parent. */
-  kind: z.enum(['subtask', 'review', 'fix']).default('subtask'),
-  parent: z.string(),
-  /** 1 for the subtask of a task that is none itself. */
-  depth: z.number().int().positive(),
-  /** A review or a fix: by which role, of what its parent's run made; without git there is no commit. */
-  of: z.object({ role: z.string(), attempt: z.number().int().positive(), commit: z.string().nullable() }).optional(),
-});
+const whole = z.number().int().nonnegative();
+const originSchema = z.union([
+  /** The step of a workflow's run, by number; `item` where it is done for each item of a list. */
+  z.object({ kind: z.literal('step'), run: z.string(), step: whole, item: whole.optional() }),
+  z.object({
+    /** A subtask, by the agent of its parent; a review or a fix, by the gate of its parent. */
+    kind: z.enum(['subtask', 'review', 'fix']).default('subtask'),
+    parent: z.string(),
+    /** 1 for the subtask of a task that is none itself. */
+    depth: z.number().int().positive(),
+    /** A review or a fix: by which role, of what its parent's run made; without git there is no commit. */
+    of: z.object({ role: z.string(), attempt: z.number().int().positive(), commit: z.string().nullable() }).optional(),
+  }),
+]);
 export type Origin = z.output<typeof originSchema>;
-type Kind = Origin['kind'];
+type Filed = Extract<Origin, { parent: string }>;
+type Kind = Filed['kind'];
 const filedSchema = z.array(z.string());
 
 /** In the folder of a task's runs: where it came from, and what it filed. */
@@ -29,7 +35,7 @@ export function originOf(workspace: Workspace, id: string): Origin | null {
 }
 
 /** A task that a gate has filed, and what it is about. */
-export interface Help extends NonNullable<Origin['of']> {
+export interface Help extends NonNullable<Filed['of']> {
   kind: 'review' | 'fix';
   parent: string;
 }
@@ -37,7 +43,7 @@ export interface Help extends NonNullable<Origin['of']> {
 /** What a review or a fix is about, or null: it is none, whatever its file says. */
 export function helpOf(workspace: Workspace, id: string): Help | null {
   const origin = originOf(workspace, id);
-  return origin && origin.kind !== 'subtask' && origin.of
+  return origin && 'parent' in origin && origin.kind !== 'subtask' && origin.of
     ? { kind: origin.kind, parent: origin.parent, ...origin.of }
     : null;
 }
@@ -46,7 +52,13 @@ export function helpOf(workspace: Workspace, id: string): Help | null {
 export const filedBy = (workspace: Workspace, id: string, kind: Kind = 'subtask'): string[] =>
   read(join(workspace.runs(id), FILED_FILE[kind]), filedSchema) ?? [];
 
-/** Writes down that `parent` files `id`: before its file is there, so that it cannot run without. Returns what takes it back. */
+/** The task that filed another; none for a person, and for the step of a workflow. */
+export function parentOf(workspace: Workspace, id: string): { parent: string; depth: number } | null {
+  const origin = originOf(workspace, id);
+  return origin && 'parent' in origin ? origin : null;
+}
+
+/** Writes down who files `id`: before its file is there, so that it cannot run without. Returns what takes it back. */
 export function keepOrigin(
   workspace: Workspace,
   durability: 'full' | 'fast',
@@ -54,8 +66,14 @@ export function keepOrigin(
   origin: z.input<typeof originSchema>,
 ): { undo: () => void } {
   const disk = new Durable(durability);
-  const { kind = 'subtask' } = origin;
   const path = workspace.origin(id);
+  if (origin.kind === 'step') {
+    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+    disk.replace(path, JSON.stringify(origin));
+    disk.sync(dirname(path));
+    return { undo: () => rmSync(path, { force: true }) };
+  }
+  const { kind = 'subtask' } = origin;
   const list = join(workspace.runs(origin.parent), FILED_FILE[kind]);
   const before = filedBy(workspace, origin.parent, kind);
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 });

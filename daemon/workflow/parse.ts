@@ -1,0 +1,243 @@
+// Reads a workflow file: front matter, a title, and a step for each `##` heading with its list of fields and its instruction. Pure.
+import { readFrontMatter, splitText } from '../task/frontmatter.ts';
+import type { Place, Problem } from './problem.ts';
+import { type Reference, referencesIn } from './variables.ts';
+
+/** A word of the file and where it stands. */
+export interface Word extends Place {
+  text: string;
+}
+
+export interface Input extends Word {
+  default?: string;
+}
+
+export interface Step extends Place {
+  name: string;
+  role: Word | null;
+  inputs: Input[];
+  outputs: Word[];
+  after: Word[];
+  when: { step: Word; outcomes: StepOutcome[] } | null;
+  each: { list: Input; item: Word } | null;
+  /** Keys of the task file that are said in the list. */
+  matter: Record<string, unknown>;
+  instruction: string;
+  /** The variables that the instruction names. */
+  uses: Word[];
+}
+
+export interface Workflow {
+  title: string;
+  /** Keys of every task file. */
+  matter: Record<string, unknown>;
+  steps: Step[];
+}
+
+export const STEP_OUTCOMES = ['ok', 'failed', 'skipped'] as const;
+export type StepOutcome = (typeof STEP_OUTCOMES)[number];
+
+/** Keys of the front matter that hold for every step. */
+const SHARED = ['agent', 'project', 'repo', 'base', 'priority', 'complexity'];
+const TEXTS = ['description'];
+/** Fields that are keys of the task file. */
+const PLAIN: Readonly<Record<string, string>> = {
+  Review: 'review',
+  Expect: 'expect',
+  Model: 'model',
+  Seniority: 'seniority',
+  Timeout: 'timeout',
+  Complexity: 'complexity',
+  Schema: 'output_schema',
+};
+const FIELDS = ['Agent', 'Input', 'Output', 'After', 'If', 'For each', 'Checks', ...Object.keys(PLAIN)];
+const REPEATED = ['Input', 'Output', 'After'];
+
+const FIELD = /^[*-][ \t]+\*\*([^*]+?):?\*\*:?[ \t]*(.*?)[ \t\r]*$/;
+const VARIABLE = /`?\$\{([A-Za-z_][A-Za-z0-9_]*)\}`?/;
+
+/** What the file says, and all that it says wrongly. */
+export function parseWorkflow(text: string): { workflow: Workflow; problems: Problem[] } {
+  const problems: Problem[] = [];
+  const head = readHead(text, problems);
+  const workflow: Workflow = { title: '', matter: head.matter, steps: [] };
+  let step: Builder | null = null;
+  let fence = '';
+  for (const [at, line] of head.lines.entries()) {
+    const number = head.first + at;
+    const marks = /^ {0,3}(`{3,}|~{3,})/.exec(line)?.[1] ?? '';
+    if (fence ? marks.startsWith(fence) && line.trim() === marks : marks) fence = fence ? '' : marks;
+    const heading = fence || marks ? null : /^(#{1,2})[ \t]+(.*?)[ \t]*#*[ \t\r]*$/.exec(line);
+    if (heading?.[1] === '##') {
+      step?.end();
+      step = new Builder(heading[2]!, { line: number, column: line.indexOf(heading[2]!) + 1 }, problems);
+      workflow.steps.push(step.step);
+    } else if (step) step.line(line, number);
+    else if (heading && !workflow.title) workflow.title = heading[2]!;
+  }
+  step?.end();
+  if (workflow.steps.length === 0) problems.push({ line: 1, column: 1, reason: 'there is no step: write a "## Name"' });
+  return { workflow, problems };
+}
+
+function readHead(
+  text: string,
+  problems: Problem[],
+): { matter: Record<string, unknown>; lines: string[]; first: number } {
+  const split = splitText(text);
+  if ('problem' in split) {
+    problems.push({ line: 1, column: 1, reason: split.problem });
+    return { matter: {}, lines: [], first: 1 };
+  }
+  const first = (split.open + (split.matter ?? '') + split.close).split('\n').length;
+  const lines = split.body.split('\n');
+  if (split.matter === null) return { matter: {}, lines, first: 1 };
+  const read = readFrontMatter(text);
+  if ('problem' in read) {
+    problems.push({ line: Number(/line (\d+)/.exec(read.problem)?.[1] ?? 1), column: 1, reason: read.problem });
+    return { matter: {}, lines, first };
+  }
+  const matter: Record<string, unknown> = {};
+  for (const [key, value] of Object.entries(read.data)) {
+    if (SHARED.includes(key)) matter[key] = value;
+    else if (!TEXTS.includes(key)) {
+      const line = split.matter.split('\n').findIndex((one) => one.replace(/^["']/, '').startsWith(key)) + 2;
+      problems.push({ line, column: 1, reason: `unknown key "${key}": one of ${[...TEXTS, ...SHARED].join(', ')}` });
+    }
+  }
+  return { matter, lines, first };
+}
+
+/** Takes up the lines of one step. */
+class Builder {
+  readonly step: Step;
+  readonly #problems: Problem[];
+  readonly #seen = new Set<string>();
+  #text: { lines: string[]; first: number } | null = null;
+
+  constructor(name: string, place: Place, problems: Problem[]) {
+    this.#problems = problems;
+    this.step = {
+      ...{ name, ...place, role: null, inputs: [], outputs: [], after: [], when: null, each: null },
+      ...{ matter: {}, instruction: '', uses: [] },
+    };
+    if (!name) this.#wrong(place, 'the step has no name');
+    if (referencesIn(name).length > 0) this.#wrong(place, 'the name of a step holds no variable');
+  }
+
+  line(line: string, number: number): void {
+    if (this.#text) {
+      this.#text.lines.push(line);
+      return;
+    }
+    if (line.trim() === '') return;
+    const field = FIELD.exec(line);
+    if (!field) this.#text = { lines: [line], first: number };
+    else this.#field(field[1]!, field[2]!, { line: number, column: line.indexOf('**') + 3 }, line);
+  }
+
+  end(): void {
+    const { lines, first } = this.#text ?? { lines: [], first: this.step.line };
+    this.step.instruction = lines.join('\n').trimEnd();
+    this.step.uses = referencesIn(lines.join('\n')).map((one) => placed(one, lines, first));
+    if (this.step.instruction === '') this.#wrong(this.step, `"${this.step.name}" has no instruction`);
+    if (!this.step.role && !this.#seen.has('Agent'))
+      this.#wrong(this.step, `"${this.step.name}" has no agent: write "* **Agent:** [Name](../roles/name.md)"`);
+  }
+
+  #field(key: string, value: string, place: Place, line: string): void {
+    const again = this.#seen.has(key) && !REPEATED.includes(key);
+    this.#seen.add(key);
+    const from = value ? line.lastIndexOf(value) : line.length;
+    const word = (text: string, at: number): Word => ({ text, line: place.line, column: from + at + 1 });
+    const plain = PLAIN[key];
+    if (!FIELDS.includes(key)) this.#wrong(place, `unknown key "${key}": one of ${FIELDS.join(', ')}`);
+    else if (again) this.#wrong(place, `"${key}" is there twice`);
+    else if (value === '') this.#wrong(place, `"${key}" says nothing`);
+    else if (plain) this.step.matter[plain] = value.replace(/^`(.*)`$/, '$1');
+    else if (key === 'Agent') this.#agent(value, word);
+    else if (key === 'Input') this.#inputs(value, word);
+    else if (key === 'Output') this.step.outputs.push(...this.#variables(value, word));
+    else if (key === 'After') this.step.after.push(...split(value, word));
+    else if (key === 'If') this.#when(value, word);
+    else if (key === 'For each') this.#each(value, word);
+    else this.#checks(value, word);
+  }
+
+  #agent(value: string, word: At): void {
+    const link = /^\[[^\]]*\]\(([^()\s]+)\)$/.exec(value)?.[1];
+    const role = link === undefined ? undefined : /([^/]+)\.md$/.exec(link)?.[1];
+    if (role) this.step.role = word(role, value.lastIndexOf(role));
+    else
+      this.#wrong(word('', 0), `Agent: ${JSON.stringify(value)} is no link to a role: write [Name](../roles/name.md)`);
+  }
+
+  /** `${A}, ${B}`, and `${A} = what it is when nobody gives it`. */
+  #inputs(value: string, word: At): void {
+    const found = /^(.*?\$\{[^}]*\}`?)[ \t]*=[ \t]*(.*)$/.exec(value);
+    const named: Input[] = this.#variables(found?.[1] ?? value, word);
+    const last = named.at(-1);
+    if (found && last) last.default = found[2]!;
+    this.step.inputs.push(...named);
+  }
+
+  #variables(value: string, word: At): Word[] {
+    return split(value, word).flatMap((one) => {
+      const name = new RegExp(`^${VARIABLE.source}$`).exec(one.text)?.[1];
+      if (name) return [{ ...one, text: name }];
+      this.#wrong(one, `${JSON.stringify(one.text)} is no variable: write \${NAME}`);
+      return [];
+    });
+  }
+
+  #when(value: string, word: At): void {
+    const one = STEP_OUTCOMES.join('|');
+    const found = new RegExp(`^(.+?)[ \\t]+((?:${one})(?:(?:[ \\t]*,[ \\t]*|[ \\t]+or[ \\t]+)(?:${one}))*)$`).exec(
+      value,
+    );
+    if (!found) {
+      const all = STEP_OUTCOMES.join(', ');
+      this.#wrong(word('', 0), `If: write the name of a step and ${all} (several with "or")`);
+      return;
+    }
+    const outcomes = found[2]!.split(/[ \t]*,[ \t]*|[ \t]+or[ \t]+/) as StepOutcome[];
+    this.step.when = { step: word(found[1]!, 0), outcomes };
+  }
+
+  #each(value: string, word: At): void {
+    const found = new RegExp(`^${VARIABLE.source}[ \\t]+as[ \\t]+${VARIABLE.source}$`).exec(value);
+    if (!found) this.#wrong(word('', 0), `For each: write \${LIST} as \${ITEM}`);
+    else this.step.each = { list: word(found[1]!, 0), item: word(found[2]!, value.lastIndexOf('$')) };
+  }
+
+  #checks(value: string, word: At): void {
+    const commands = [...value.matchAll(/`([^`]+)`/g)].map((one) => one[1]!);
+    if (value === 'none') this.step.matter['checks'] = [];
+    else if (commands.length > 0 && value.replace(/`[^`]+`/g, '').replace(/[,\s]/g, '') === '')
+      this.step.matter['checks'] = commands;
+    else this.#wrong(word('', 0), 'Checks: write each command in backticks, with commas between them, or none');
+  }
+
+  #wrong({ line, column }: Place, reason: string): void {
+    this.#problems.push({ line, column, reason });
+  }
+}
+
+type At = (text: string, at: number) => Word;
+
+/** The parts of a list with commas, each where it stands. */
+function split(value: string, word: At): Word[] {
+  let at = 0;
+  return value.split(',').map((part) => {
+    const one = word(part.trim(), at + part.length - part.trimStart().length);
+    at += part.length + 1;
+    return one;
+  });
+}
+
+function placed({ name, at }: Reference, lines: readonly string[], first: number): Word {
+  let rest = at;
+  let line = 0;
+  while (rest > lines[line]!.length) rest -= lines[line++]!.length + 1;
+  return { text: name, line: first + line, column: rest + 1 };
+}
