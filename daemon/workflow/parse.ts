@@ -101,7 +101,8 @@ function readHead(
   for (const [key, value] of Object.entries(read.data)) {
     if (SHARED.includes(key)) matter[key] = value;
     else if (!TEXTS.includes(key)) {
-      const line = split.matter.split('\n').findIndex((one) => one.replace(/^["']/, '').startsWith(key)) + 2;
+      const said = (one: string) => one.trimStart().replace(/^(["']?)(.*?)\1[ \t]*:.*$/, '$2') === key;
+      const line = split.matter.split('\n').findIndex(said) + 2;
       problems.push({ line, column: 1, reason: `unknown key "${key}": one of ${[...TEXTS, ...SHARED].join(', ')}` });
     }
   }
