@@ -5,7 +5,7 @@ import { now } from '../clock.ts';
 import { type Readiness, readiness } from '../queue/dependencies.ts';
 import type { Choice } from '../queue/port.ts';
 import type { Queue, StateChange } from '../task/terms.ts';
-import { fileItems } from '../workflow/compile.ts';
+import { before, fileItems } from '../workflow/compile.ts';
 import { decide, type Standing } from '../workflow/decide.ts';
 import { itemId, type Plan, type PlannedStep, Runs, stepOf } from '../workflow/plan.ts';
 import { valueIn } from '../workflow/values.ts';
@@ -32,7 +32,7 @@ export async function judge(
   for (const at of step.needs) standings.set(at, await standingOf(ctx, plan.steps[at]!, queueOf));
   const decision = decide(plan.steps, step, (at) => standings.get(at)!);
   if (decision.kind === 'skip') return over('done', { skipped: true, reason: decision.reason });
-  const on = decision.on.map((at) => plan.steps[at]!.id);
+  const on = [...decision.on.map((at) => plan.steps[at]!.id), ...before(step, known!.item ?? 0)];
   const ready = readiness({ depends_on: on, on_dependency_failure: 'hold' }, queueOf);
   if (ready.kind !== 'ready' || !step.each || known!.item !== undefined) return ready;
   return judgeItems(ctx, runs, plan, known!.step, queueOf);

@@ -15,7 +15,7 @@ export interface Bound {
   step: Step;
   inputs: Wanted[];
   when: { step: number; outcomes: StepOutcome[] } | null;
-  each: { list: Wanted; item: string } | null;
+  each: { list: Wanted; item: string; in_turn: boolean } | null;
   needs: number[];
 }
 
@@ -75,7 +75,7 @@ export function bind({ steps }: Workflow, world: World): { steps: Bound[]; probl
     const needs = [...inputs.map(({ from }) => from), list?.from ?? null, ...after, when?.step ?? null];
     return {
       ...{ step, inputs, when },
-      each: list && step.each ? { list, item: step.each.item.text } : null,
+      each: list && step.each ? { list, item: step.each.item.text, in_turn: step.each.in_turn } : null,
       needs: [...new Set(needs.filter((need): need is number => need !== null && need !== at))].sort((a, b) => a - b),
     };
   });

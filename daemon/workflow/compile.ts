@@ -121,6 +121,7 @@ export async function fileRun(
 export async function finishFilings(filing: Filing): Promise<string[]> {
   const runs = new Runs(filing.workspace, filing.durability);
   const filed: string[] = [];
+  runs.clear();
   for (const run of runs.unfiled()) {
     const plan = runs.plan(run);
     if (plan && !isAlive(plan.by)) filed.push(...(await fileTasks(filing, plan)));
@@ -146,13 +147,21 @@ async function fileTasks(filing: Filing, plan: Plan): Promise<string[]> {
 
 const idsOf = (plan: Plan, { needs }: PlannedStep): string[] => needs.map((need) => plan.steps[need]!.id);
 
+/** The item that another waits for. */
+export const before = (step: PlannedStep, item: number): string[] =>
+  step.each?.in_turn && item > 0 ? [itemId(step, item)] : [];
+
 /** Files a task for each item of a step. Returns the ids of those that were not there. */
 export async function fileItems(filing: Filing, plan: Plan, at: number, items: readonly string[]): Promise<string[]> {
   const step = plan.steps[at]!;
   const filed: string[] = [];
-  for (const n of items.keys()) {
+  // Done in turn, the last one waits for all others.
+  for (const n of [...items.keys()].reverse()) {
     const id = itemId(step, n + 1);
-    const content = contentOf(plan, step, id, ` (${n + 1} of ${items.length})`, idsOf(plan, step));
+    const content = contentOf(plan, step, id, ` (${n + 1} of ${items.length})`, [
+      ...idsOf(plan, step),
+      ...before(step, n),
+    ]);
     const origin: Origin = { kind: 'step', run: plan.run, step: at, item: n };
     if (await fileTask(filing, id, content, origin)) filed.push(id);
   }

@@ -19,7 +19,8 @@ export interface Step extends Place {
   outputs: Word[];
   after: Word[];
   when: { step: Word; outcomes: StepOutcome[] } | null;
-  each: { list: Input; item: Word } | null;
+  /** `in_turn`: one item after the other, each on the work of the one before. */
+  each: { list: Input; item: Word; in_turn: boolean } | null;
   /** Keys of the task file that are said in the list. */
   matter: Record<string, unknown>;
   instruction: string;
@@ -206,9 +207,12 @@ class Builder {
   }
 
   #each(value: string, word: At): void {
-    const found = new RegExp(`^${VARIABLE.source}[ \\t]+as[ \\t]+${VARIABLE.source}$`).exec(value);
-    if (!found) this.#wrong(word('', 0), `For each: write \${LIST} as \${ITEM}`);
-    else this.step.each = { list: word(found[1]!, 0), item: word(found[2]!, value.lastIndexOf('$')) };
+    const found = new RegExp(`^${VARIABLE.source}[ \\t]+as[ \\t]+${VARIABLE.source}(,[ \\t]*in turn)?$`).exec(value);
+    if (!found) this.#wrong(word('', 0), `For each: write \${LIST} as \${ITEM}, and perhaps ", in turn"`);
+    else {
+      const item = word(found[2]!, value.lastIndexOf('$'));
+      this.step.each = { list: word(found[1]!, 0), item, in_turn: found[3] !== undefined };
+    }
   }
 
   #checks(value: string, word: At): void {

@@ -2,7 +2,7 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { Workspace } from '../paths.ts';
-import type { Identity } from '../process/identity.ts';
+import { type Identity, startedAt } from '../process/identity.ts';
 import { Durable } from '../queue/files/durable.ts';
 import { originOf } from '../queue/files/subtasks.ts';
 import type { Wanted } from './check.ts';
@@ -16,7 +16,7 @@ export interface PlannedStep {
   inputs: Wanted[];
   outputs: string[];
   when: { step: number; outcomes: StepOutcome[] } | null;
-  each: { list: Wanted; item: string } | null;
+  each: { list: Wanted; item: string; in_turn: boolean } | null;
   /** The steps that it waits for, by number. */
   needs: number[];
   /** Its task file: front matter without id, title and dependencies, and the text below. */
@@ -56,8 +56,7 @@ export class Runs {
   /** Writes a new run down, aside and then under its name. */
   create(plan: Plan, source: string, values: ReadonlyMap<string, string>, items: ReadonlyMap<number, string[]>): void {
     const dir = this.#workspace.workflow(plan.run);
-    const aside = join(dirname(dir), `.${plan.run}.new`);
-    rmSync(aside, { recursive: true, force: true });
+    const aside = join(dirname(dir), `.${plan.run}.${process.pid}`);
     mkdirSync(join(aside, 'vars'), { recursive: true, mode: 0o700 });
     mkdirSync(join(aside, 'items'), { mode: 0o700 });
     const write = (name: string, text: string) => this.#disk.replace(join(aside, name), text);
@@ -85,6 +84,16 @@ export class Runs {
   #names(): string[] {
     const { workflows } = this.#workspace;
     return existsSync(workflows) ? readdirSync(workflows).filter((name) => !name.startsWith('.')) : [];
+  }
+
+  /** Removes what killed processes had not finished writing. */
+  clear(): void {
+    const { workflows } = this.#workspace;
+    for (const name of existsSync(workflows) ? readdirSync(workflows) : []) {
+      const writer = Number(/^\..*\.(\d+)$/.exec(name)?.[1]);
+      if (writer > 0 && startedAt(writer) === undefined)
+        rmSync(join(workflows, name), { recursive: true, force: true });
+    }
   }
 
   given(run: string, name: string): string | undefined {

@@ -35,12 +35,16 @@ export function picture(world: World): Picture {
     if (what === 'start') runs[id] = (runs[id] ?? 0) + 1;
   }
   return {
-    tasks,
+    tasks: withoutRun(tasks),
     main: world.git('log', '--format=%s %T', 'main').trim().split('\n'),
     status: world.git('status', '--porcelain', '-uall'),
-    runs,
+    runs: withoutRun(runs),
   };
 }
+
+/** The run of a workflow has a name of its own each time. */
+const withoutRun = <T>(told: T): T =>
+  JSON.parse(JSON.stringify(told).replaceAll(/-[0-9a-f]{8}\.(?=\d)/g, '-RUN.')) as T;
 
 /** The task files as the user wrote them, by id: to be called when nothing has run yet. */
 export function originals(world: World): Map<string, string> {

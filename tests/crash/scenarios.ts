@@ -183,7 +183,37 @@ export const SCENARIOS: Scenario[] = [
     fresh: (world) => writeFileSync(join(world.base, 'e.md'), work('echo e > e')),
     command: ['enqueue', '../e.md'],
   },
+  ...workflows(),
 ];
+
+/** A run of a workflow with a condition, a list, a step that fails and one that is skipped. */
+function steps(): string {
+  const step = (name: string, fields: string, script: string) =>
+    `## ${name}\n\n* **Agent:** [I](../roles/implementer.md)\n${fields}\n~~~sh\n${log('start')}\ntrap '${log('end')}' EXIT\n${script}\n~~~\n\n`;
+  return [
+    '---\nagent: shell\n---\n# Steps\n\n',
+    // biome-ignore-start lint/suspicious/noTemplateCurlyInString: variables of the workflow
+    step('List', '* **Output:** ${L}\n', 'echo list > list; echo a; echo b'),
+    step('Each', '* **For each:** ${L} as ${I}\n* **Output:** ${O}\n', 'echo "${I}" > each; echo "done ${I}"'),
+    step('Fails', '* **After:** List\n', 'exit 3'),
+    step('Mends', '* **If:** Fails failed\n', 'echo mended > mended'),
+    step('Skipped', '* **If:** Fails ok\n', 'echo never > never'),
+    step('Last', '* **Input:** ${O}\n* **After:** Skipped\n* **Complexity:** minor\n', 'echo "${O}" > last'),
+    // biome-ignore-end lint/suspicious/noTemplateCurlyInString: variables of the workflow
+  ].join('');
+}
+
+function workflows(): Scenario[] {
+  const command = ['workflow', 'run', 'steps'];
+  const world = {
+    settings: 'agent: shell\nretry: {initial: 50ms, max_attempts: 1}\nconcurrency: 2\n',
+    files: { 'workflows/steps.workflow.md': steps() },
+  };
+  return [
+    { name: 'workflow', ...world, prepare: (made) => made.run(command) },
+    { name: 'workflow-run', ...world, command },
+  ];
+}
 
 /** A command without a daemon, on a world that was drained. */
 function verb(

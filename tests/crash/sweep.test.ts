@@ -16,6 +16,8 @@ const SHORT: Record<string, number> = {
   merge: 25,
   'merge-conflict': 25,
   enqueue: 3,
+  workflow: 90,
+  'workflow-run': 24,
 };
 
 for (const scenario of SCENARIOS.filter(({ name }) => name in SHORT))

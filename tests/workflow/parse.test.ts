@@ -72,7 +72,7 @@ Each \${IT}.
     expect(second).toMatchObject({
       name: 'Second',
       when: { step: { text: 'First step' }, outcomes: ['ok', 'skipped'] },
-      each: { list: { text: 'D' }, item: { text: 'IT' } },
+      each: { list: { text: 'D' }, item: { text: 'IT' }, in_turn: false },
     });
     expect(problems(text, ['A', 'B'])).toEqual([]);
     const { steps } = bind(workflow, { given: null, hasRole: () => true });
@@ -178,7 +178,11 @@ describe('a mistake', () => {
       ['4:11 If: write the name of a step and ok, failed, skipped (several with "or")'],
     ],
     ['If of nobody', step('A', '* **If:** B ok\n'), ['4:11 no step "B"']],
-    ['bad For each', step('A', '* **For each:** ${L}\n'), ['4:17 For each: write ${LIST} as ${ITEM}']],
+    [
+      'bad For each',
+      step('A', '* **For each:** ${L}\n'),
+      ['4:17 For each: write ${LIST} as ${ITEM}, and perhaps ", in turn"'],
+    ],
     [
       'For each of nothing',
       step('A', '* **For each:** ${L} as ${I}\n', '${I}'),

@@ -53,7 +53,7 @@ export function drawnOf(plan: Plan): Drawn {
       inputs: [...step.inputs, ...(each ? [each.list] : [])].map(({ name }) => name),
       outputs: step.outputs,
       if: when ? `${plan.steps[when.step]!.name} ${when.outcomes.join(' or ')}` : null,
-      for_each: each ? `\${${each.list.name}} as \${${each.item}}` : null,
+      for_each: each ? `\${${each.list.name}} as \${${each.item}}${each.in_turn ? ', in turn' : ''}` : null,
       task: null,
       items: [],
     };
