@@ -76,11 +76,11 @@ function problemsOfTasks(plan: Plan, workflow: Workflow, known: Known): Problem[
 
 function planOf(file: string, workflow: Workflow, steps: readonly Bound[]): Plan {
   const name = file.replace(/^.*\//, '').replace(/(\.workflow)?\.md$/, '');
-  const run = `${slugOf(name, 24)}-${randomBytes(4).toString('hex')}`;
+  const run = `${slugOf(name, 24) || 'workflow'}-${randomBytes(4).toString('hex')}`;
   return {
     ...{ version: 1, run, title: workflow.title || name, file, created_at: now(), by: self() },
     steps: steps.map(({ step, inputs, when, each, needs }, at) => ({
-      id: `${run}.${at + 1}-${slugOf(step.name, 40)}`,
+      id: `${run}.${at + 1}-${slugOf(step.name, 40) || 'step'}`,
       ...{ name: step.name, role: step.role?.text ?? '', inputs, when, each, needs },
       outputs: step.outputs.map(({ text }) => text),
       matter: { expect: 'any', ...workflow.matter, ...step.matter },
@@ -89,15 +89,13 @@ function planOf(file: string, workflow: Workflow, steps: readonly Bound[]): Plan
   };
 }
 
-/** Letters, digits and dashes of a name. */
+/** Letters, digits and dashes of a name; empty when it has none. */
 export function slugOf(name: string, chars: number): string {
   const plain = name.normalize('NFKD').toLowerCase();
-  return (
-    plain
-      .replace(/[^a-z0-9]+/g, '-')
-      .slice(0, chars)
-      .replace(/^-+|-+$/g, '') || 'step'
-  );
+  return plain
+    .replace(/[^a-z0-9]+/g, '-')
+    .slice(0, chars)
+    .replace(/^-+|-+$/g, '');
 }
 
 function contentOf(plan: Plan, step: PlannedStep, id: string, which: string, depends: readonly string[]): string {

@@ -11,6 +11,7 @@ import type { AgentSettings } from '../../settings.ts';
 import { parseTask } from '../../task/file.ts';
 import { reviewersOf } from '../../task/review.ts';
 import type { TaskSpec } from '../../task/terms.ts';
+import { slugOf } from '../../workflow/compile.ts';
 import { submit } from '../enqueue.ts';
 import type { Opened } from '../open.ts';
 
@@ -74,7 +75,7 @@ export async function fileSubtask(
   const place = data['project'] === undefined && data['repo'] === undefined ? { project, repo, base } : {};
   const given = Object.fromEntries(Object.entries({ ...place, ...data }).filter(([, value]) => value !== undefined));
   // Its name is ours before its file is there: two of one name would be one subtask.
-  const id = typeof data['id'] === 'string' ? data['id'] : await freeId(opened, slugOf(data['title'], body));
+  const id = typeof data['id'] === 'string' ? data['id'] : await freeId(opened, nameFor(data['title'], body));
   const content = taskText({ id, ...given }, body);
   const submission = { content, name: `${id}.md` };
   const parsed = parseTask(Buffer.from(content));
@@ -120,15 +121,9 @@ async function refuseMore({ workspace, loaded: { settings } }: Opened, own: stri
 const ID_CHARS = 48;
 
 /** A name from what the task says of itself. */
-export function slugOf(title: unknown, body: string): string {
+export function nameFor(title: unknown, body: string): string {
   const said = typeof title === 'string' && title ? title : (/\S.*/.exec(body)?.[0] ?? '');
-  const slug = said
-    .normalize('NFKD')
-    .toLowerCase()
-    .replace(/[^a-z0-9]+/g, '-')
-    .slice(0, ID_CHARS)
-    .replace(/^-+|-+$/g, '');
-  return slug || 'task';
+  return slugOf(said, ID_CHARS) || 'task';
 }
 
 async function freeId({ queue }: Opened, slug: string): Promise<string> {

@@ -10,7 +10,7 @@ import { askDaemon, type Opened, operate } from '../open.ts';
 import { gatherList } from '../view/list.ts';
 import { gatherShow, showJson } from '../view/show.ts';
 import { reasonOf } from '../why.ts';
-import { ask, type BoundRun, fileSubtask, slugOf } from './run.ts';
+import { ask, type BoundRun, fileSubtask, nameFor } from './run.ts';
 
 /** What a call works with: the workspace as it is now, and the run of the agent that calls, if one does. */
 export interface Call {
@@ -80,7 +80,7 @@ const enqueueTask: Tool = {
   async answer({ opened, run }, { body, ...data }) {
     const given = Object.fromEntries(Object.entries(data).filter(([, value]) => value !== undefined));
     const markdown = String(body);
-    const name = `${typeof data['id'] === 'string' ? data['id'] : slugOf(data['title'], markdown)}.md`;
+    const name = `${typeof data['id'] === 'string' ? data['id'] : nameFor(data['title'], markdown)}.md`;
     const made = run
       ? await fileSubtask(opened, run, given, markdown)
       : await submit(opened, { content: taskText(given, markdown), name });
