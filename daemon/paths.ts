@@ -25,6 +25,9 @@ export class Workspace {
   get roles(): string {
     return join(this.root, 'roles');
   }
+  get patterns(): string {
+    return join(this.root, 'patterns');
+  }
   /** Private state: ledger, runs, daemon lock, control socket. Mode 0700. */
   get state(): string {
     return join(this.root, '.towpath');

@@ -15,6 +15,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ['events.ts'],
   ['config.ts', 'log.ts', 'limits.ts', 'holds.ts', 'folders.ts'],
   ['task', 'process', 'worktree'],
+  ['patterns'],
   ['workflow/variables.ts', 'workflow/graph.ts', 'workflow/problem.ts', 'workflow/parse.ts', 'workflow/check.ts'],
   ['roles', 'queue', 'hooks', 'agents', 'ledger', 'service', 'hold.ts'],
   ['workflow'],
@@ -48,8 +49,8 @@ const PACKAGES: Record<string, readonly string[]> = {
   pino: ['log.ts'],
   'proper-lockfile': ['limits.ts'],
   'simple-git': ['worktree/git.ts'],
-  // Settings, task files, and the writer of tasks from elsewhere.
-  yaml: ['config.ts', 'queue/polled.ts', 'task/file.ts', 'task/frontmatter.ts', 'task/schema.ts'],
+  // Settings, task files, patterns, and the writer of tasks from elsewhere.
+  yaml: ['config.ts', 'patterns/read.ts', 'queue/polled.ts', 'task/file.ts', 'task/frontmatter.ts', 'task/schema.ts'],
   // Wherever data comes in from outside.
   zod: [
     'agents/api/tools/command.ts',
@@ -57,6 +58,7 @@ const PACKAGES: Record<string, readonly string[]> = {
     'agents/api/tools/search.ts',
     'agents/api/tools/tool.ts',
     'agents/mcp.ts',
+    'agents/pattern.ts',
     'agents/stream.ts',
     'api/control.ts',
     'attempt/work.ts',
@@ -65,6 +67,7 @@ const PACKAGES: Record<string, readonly string[]> = {
     'config.ts',
     'hold.ts',
     'limits.ts',
+    'patterns/read.ts',
     'queue/files/lock.ts',
     'queue/files/subtasks.ts',
     'queue/polled.ts',

@@ -41,6 +41,8 @@ export interface AgentRequest {
   budget_usd: number | null;
   /** The task's own markdown, for agents that run it as it stands (shell). */
   body: string;
+  /** What agent `pattern` starts, and what that reads on stdin. */
+  pattern?: { program: string; call: Record<string, unknown> };
   /** A private folder of this run, for files that the agent needs. */
   run_dir: string;
 }

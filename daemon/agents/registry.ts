@@ -11,10 +11,11 @@ import { codex } from './codex/codex.ts';
 import { commandAgent, resolveCommand } from './command.ts';
 import { gemini } from './gemini/gemini.ts';
 import { opencode } from './opencode/opencode.ts';
+import { pattern } from './pattern.ts';
 import type { Agent, AgentSettings, Probe } from './port.ts';
 import { shell } from './shell.ts';
 
-const BUILT_IN: readonly Agent[] = [claude, codex, gemini, opencode, aider, api, shell];
+const BUILT_IN: readonly Agent[] = [claude, codex, gemini, opencode, aider, api, shell, pattern];
 /** What `agent: auto` tries, in this order. */
 const AUTO: readonly string[] = ['claude', 'codex', 'gemini', 'opencode', 'aider'];
 /** How long what a probe said is believed, ms. */

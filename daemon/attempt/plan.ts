@@ -5,6 +5,7 @@ import { mcpProblem } from '../agents/mcp.ts';
 import type { AgentRegistry, Chosen } from '../agents/registry.ts';
 import { messageOf, TowpathError } from '../errors.ts';
 import type { Workspace } from '../paths.ts';
+import { type Chosen as ChosenPattern, choosePattern, patternProblem } from '../patterns/choose.ts';
 import { type Help, helpOf } from '../queue/files/subtasks.ts';
 import type { Choice, Task } from '../queue/port.ts';
 import { DEFAULT_ROLE, type Role, readRole, rolePath } from '../roles/role.ts';
@@ -16,7 +17,7 @@ import type { Check, OnAccept, TaskSpec } from '../task/terms.ts';
 import { branchOf } from '../worktree/refs.ts';
 import { type Cap, capsOf } from './budget.ts';
 import type { Context } from './context.ts';
-import { chosen, whoDoes } from './who.ts';
+import { agentNameOf, chosen, whoDoes } from './who.ts';
 
 export interface Plan {
   role: Role;
@@ -44,6 +45,8 @@ export interface Plan {
   max_attempts: number;
   /** What its final answer must fit. */
   schema: Schema | null;
+  /** What agent `pattern` runs. */
+  pattern: ChosenPattern | null;
   /** What its next run may use; none for an agent that is free. */
   caps: Cap[];
 }
@@ -73,6 +76,17 @@ export function repoOf(task: Choice, settings: Settings, workspace: Workspace): 
 export const onAcceptOf = (spec: Pick<TaskSpec, 'on_accept' | 'project'>, settings: Settings): OnAccept =>
   spec.on_accept ?? (spec.project ? settings.projects[spec.project]?.on_accept : undefined) ?? settings.on_accept;
 
+/** The agent that a task asks for; null where that is not known, since its role cannot be read. */
+function namedAgent(task: Task, settings: Settings, workspace: Workspace): string | null {
+  // For most tasks nobody needs to know, and there may be very many.
+  if (task.spec.agent !== undefined || task.spec.pattern === undefined) return task.spec.agent ?? null;
+  try {
+    return agentNameOf(task, readRole(workspace, task.spec.role ?? DEFAULT_ROLE), settings);
+  } catch {
+    return null;
+  }
+}
+
 /** Why this workspace can never run a task as it stands (no such role, agent, project, repo), or null. */
 export function vet(task: Task, settings: Settings, workspace: Workspace, agents: AgentRegistry): string | null {
   const { spec } = task;
@@ -88,7 +102,7 @@ export function vet(task: Task, settings: Settings, workspace: Workspace, agents
   if (nobody) return `review: the role "${nobody}" does not exist: write ${join('roles', `${nobody}.md`)}`;
   const wrong = schemaProblem(spec.output_schema, workspace.root);
   if (wrong) return wrong;
-  const problem = mcpProblem(spec.mcp);
+  const problem = mcpProblem(spec.mcp) ?? patternProblem(spec, namedAgent(task, settings, workspace), workspace);
   if (problem) return problem;
   const repo = repoOf(task, settings, workspace);
   return existsSync(repo) ? null : `repo: "${repo}" does not exist`;
@@ -114,6 +128,7 @@ export function makePlan(
   const helps = helpOf(workspace, task.id);
   const minor = helps ? helps.commit === null : spec.complexity === 'minor';
   const found = agents.get(who.agent);
+  const pattern = who.agent === 'pattern' ? choosePattern(spec, workspace) : null;
   return {
     role,
     chosen: found,
@@ -130,7 +145,9 @@ export function makePlan(
     helps,
     onAccept: helps ? 'branch' : onAcceptOf(spec, settings),
     protect: helps ? [] : [...settings.protect, ...(project?.protect ?? [])],
-    expect: helps ? 'any' : (spec.expect ?? (minor ? 'any' : 'changes')),
+    // A pattern whose work is there already has nothing to change.
+    expect: helps ? 'any' : (spec.expect ?? (minor || pattern ? 'any' : 'changes')),
+    pattern,
     timeout_ms: spec.timeout ?? settings.timeouts.agent,
     schema: helps ? SCHEMAS[helps.kind] : schemaOf(spec.output_schema ?? role.output_schema, workspace.root),
     max_attempts: spec.max_attempts ?? settings.retry.max_attempts,

@@ -3,7 +3,8 @@
 import { existsSync, realpathSync } from 'node:fs';
 import { mcpServers } from '../agents/mcp.ts';
 import type { AgentRequest } from '../agents/port.ts';
-import type { Lock, Task } from '../queue/port.ts';
+import { patternCall } from '../patterns/choose.ts';
+import { type Lock, type Task, toJson } from '../queue/port.ts';
 import { redact } from '../secrets.ts';
 import { worktreesDir } from '../settings.ts';
 import type { Check } from '../task/terms.ts';
@@ -94,10 +95,21 @@ export async function prepare(
     max_turns: task.spec.max_turns ?? plan.role.max_turns ?? null,
     budget_usd: usdLeft(plan.caps),
     body: filled.body,
+    ...(plan.pattern ? { pattern: callOf(ctx, task, plan.pattern, work) } : {}),
     run_dir: ctx.workspace.run(task.id, lock.attempt),
   };
   return { work, request, env: { ...pre.env, ...filled.env } };
 }
+
+const callOf = (
+  { workspace }: Context,
+  task: Task,
+  { pattern, inputs }: NonNullable<Plan['pattern']>,
+  { repo, worktree, branch }: Work,
+): NonNullable<AgentRequest['pattern']> => ({
+  program: pattern.program,
+  call: patternCall({ task: toJson(task), inputs, workspace: workspace.root, repo, worktree, branch, dry_run: false }),
+});
 
 export const checkText = (check: Check): string => (typeof check === 'string' ? check : check.join(' '));
 

@@ -136,6 +136,23 @@ export async function main(argv: readonly string[], version: string): Promise<nu
         .addOption(new Option('--var-file <name=path>', 'with run: a variable out of a file').argParser(more));
     },
   );
+  add(
+    'pattern <action> [name]',
+    'deterministic executors: list, show, run',
+    async () => (await import('./pattern.ts')).pattern,
+    (c) => {
+      c.registeredArguments[0]!.choices(['list', 'show', 'run']);
+      return c
+        .addOption(
+          new Option('-i, --input <key=value>', 'an input; may be given again').argParser(
+            (one: string, all: string[] = []) => [...all, one],
+          ),
+        )
+        .option('--inputs <file>', 'the inputs as a JSON file ("-" reads stdin)')
+        .option('--project <name>', 'where it runs')
+        .option('--dry-run', 'show the change as a diff, and change nothing');
+    },
+  );
   add('mcp', 'serve tools over stdio to any MCP client', async () => (await import('./mcp/serve.ts')).mcp);
   add('doctor', 'look for what is wrong, and say what to do', async () => (await import('./look.ts')).doctor);
   add(

@@ -1,7 +1,7 @@
-// Answers by a schema: reads the schema that a task names, and says whether a final answer fits it.
+// Values by a schema: reads the schema that a task names, and says whether a final answer fits it, or the inputs of a pattern.
 import { existsSync, readFileSync, realpathSync, statSync } from 'node:fs';
 import { relative, resolve } from 'node:path';
-import { Ajv, type ErrorObject, type ValidateFunction } from 'ajv';
+import { Ajv, type ErrorObject, type Options, type ValidateFunction } from 'ajv';
 import { messageOf, TowpathError } from '../errors.ts';
 
 export type Schema = Record<string, unknown>;
@@ -37,13 +37,57 @@ function readFile(name: string, root: string): Schema {
 }
 
 /** A schema is compiled for each use: few are the same, and they come from anywhere. */
-function compile(schema: Schema): ValidateFunction {
+function compile(schema: Schema, named = 'output_schema', options: Options = {}): ValidateFunction {
   try {
     // Formats are told apart by nobody here, and a keyword that is not known is no fault of the answer.
-    return new Ajv({ strict: false, allErrors: true, validateFormats: false }).compile(schema);
+    return new Ajv({ strict: false, allErrors: true, validateFormats: false, ...options }).compile(schema);
   } catch (thrown) {
-    throw new TowpathError('task_refused', `output_schema: ${messageOf(thrown)}`, 'mend the schema');
+    throw new TowpathError('task_refused', `${named}: ${messageOf(thrown)}`, 'mend the schema');
   }
+}
+
+/** A place where a value does not fit: its path with dots, what stands there (undefined: nothing), and what is allowed. */
+export interface Misfit {
+  path: string;
+  value: unknown;
+  allowed: string;
+}
+
+/**
+ * A value with the defaults of a schema filled in, or where it does not fit. `coerce`: its texts come from a command line and
+ * become what the schema asks for. Throws `task_refused` for a schema that cannot be used; `named` is where it stands.
+ */
+export function fill(
+  value: unknown,
+  schema: Schema,
+  { named, coerce = false }: { named: string; coerce?: boolean },
+): { value: unknown } | { misfits: Misfit[] } {
+  const copy: unknown = structuredClone(value);
+  const fits = compile(schema, named, {
+    useDefaults: true,
+    verbose: true,
+    ...(coerce ? { coerceTypes: 'array' } : {}),
+  });
+  return fits(copy) ? { value: copy } : { misfits: (fits.errors ?? []).map(misfitOf) };
+}
+
+function misfitOf({ instancePath, keyword, params, message = 'something else', data }: ErrorObject): Misfit {
+  const at = instancePath
+    .split('/')
+    .slice(1)
+    .map((part) => part.replaceAll('~1', '/').replaceAll('~0', '~'));
+  const { missingProperty, additionalProperty, allowedValues } = params as Record<string, unknown>;
+  const path = [...at, ...[missingProperty ?? additionalProperty ?? []].flat()].join('.');
+  if (missingProperty !== undefined) return { path, value: undefined, allowed: 'it must be there' };
+  if (additionalProperty !== undefined)
+    return {
+      path,
+      value: (data as Record<string, unknown>)[String(additionalProperty)],
+      allowed: 'there is no such key',
+    };
+  if (keyword === 'enum' && Array.isArray(allowedValues))
+    return { path, value: data, allowed: `one of ${allowedValues.join(', ')}` };
+  return { path, value: data, allowed: message };
 }
 
 /** The value of an answer that fits; else what is wrong with it, for whoever gave it. `structured`: what the agent told as such. */

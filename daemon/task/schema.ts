@@ -75,6 +75,7 @@ const schema = z.looseObject({
     .refine((value) => parseDuration(value) !== undefined || !Number.isNaN(epochMs(value)), 'an ISO date or a duration')
     .optional(),
   output_schema: z.union([text, z.record(z.string(), z.unknown())]).optional(),
+  pattern: name.optional(),
   inputs: z.record(z.string(), z.unknown()).optional(),
   outputs: z.unknown().optional(),
 });

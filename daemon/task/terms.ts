@@ -102,6 +102,8 @@ export interface TaskSpec {
   /** ISO date; a duration in the file counts from the file's own time. */
   not_before?: string;
   output_schema?: string | Record<string, unknown>;
+  /** What agent `pattern` runs, with `inputs`. */
+  pattern?: string;
   inputs?: Record<string, unknown>;
   outputs?: unknown;
 }

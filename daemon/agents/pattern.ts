@@ -1,0 +1,83 @@
+// The pattern agent: a deterministic program with the contract of a hook, no model. JSON on stdin, messages, a result on the last line.
+import { z } from 'zod';
+import { TowpathError } from '../errors.ts';
+import type { Agent, AgentEvent, Reader, RunEnd, Usage, Verdict } from './port.ts';
+import { StreamReader } from './stream.ts';
+
+const result = z.object({
+  success: z.boolean().optional(),
+  output: z.string().optional(),
+  outputs: z.record(z.string(), z.unknown()).optional(),
+});
+/** A longer last line is no result. */
+const RESULT_CHARS = 1024 * 1024;
+
+export const pattern: Agent = {
+  name: 'pattern',
+  env: [],
+  models: {},
+  getCapabilities: () => ({
+    resume: false,
+    chooses_session: false,
+    tells_cost: true,
+    structured_output: false,
+    mcp: false,
+    free: true,
+  }),
+  validateConfig: (settings) =>
+    settings.command || settings.args.length > 0
+      ? ['agents.pattern: a pattern brings its own program: leave command and args out']
+      : [],
+  probe: async () => ({ installed: true, path: process.execPath, version: null, ready: true, why: null }),
+  launch: ({ pattern: chosen }, settings) => {
+    if (!chosen) throw new TowpathError('agent', 'no pattern is named', 'write "pattern: NAME" into the task');
+    const env = { TOWPATH_NODE: process.execPath };
+    return { argv: [...settings.wrap, chosen.program], stdin: `${JSON.stringify(chosen.call)}\n`, env };
+  },
+  reader: () => new PatternReader(),
+};
+
+/** Whether a line is a result is known only when no other comes after it. */
+export class PatternReader implements Reader {
+  #last = '';
+  readonly #inner = new StreamReader(0);
+
+  get state(): unknown {
+    return { last: this.#last, inner: this.#inner.state };
+  }
+  restore(state: unknown): void {
+    const { last, inner } = state as { last: string; inner: unknown };
+    this.#last = last;
+    this.#inner.restore(inner);
+  }
+  get openTools(): number {
+    return 0;
+  }
+  get finished(): boolean {
+    return false;
+  }
+  get spent(): Usage {
+    return this.#inner.spent;
+  }
+
+  line(text: string): AgentEvent[] {
+    if (text.trim() === '') return [];
+    this.#last = text.length <= RESULT_CHARS ? text : '';
+    return text.startsWith('{') ? [{ type: 'log', content: text }] : this.#inner.line(text);
+  }
+
+  conclude(end: RunEnd): Verdict {
+    const told = resultIn(this.#last);
+    if (told) this.#inner.line(JSON.stringify({ type: 'result', ...told }));
+    return this.#inner.conclude(end);
+  }
+}
+
+function resultIn(line: string): z.output<typeof result> | null {
+  if (!line.startsWith('{')) return null;
+  try {
+    return result.safeParse(JSON.parse(line)).data ?? null;
+  } catch {
+    return null;
+  }
+}
