@@ -1,4 +1,4 @@
-// What the daemon does beside the queue: health checks, the sums of the day, polling for tasks, notices, heartbeats, old history.
+// What the daemon does beside the queue: health checks, schedules, the sums of the day, polling for tasks, notices, heartbeats, old history.
 import { writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Context } from './attempt/context.ts';
@@ -11,6 +11,7 @@ import { runHooks } from './hooks/run.ts';
 import type { Ledger } from './ledger/ledger.ts';
 import { submitPolled } from './queue/polled.ts';
 import { toJson } from './queue/port.ts';
+import { Schedules } from './schedule/schedules.ts';
 import type { Scheduler } from './scheduler.ts';
 import { outside } from './secrets.ts';
 import type { Purse } from './waiting/purse.ts';
@@ -20,6 +21,8 @@ const POLL_MS = 60_000;
 /** How often model servers are asked whether they are there, ms. */
 const ENDPOINTS_MS = 30_000;
 const HEARTBEAT_MS = 15_000;
+/** After schedules could not be looked at, ms. */
+const SCHEDULES_MS = 5000;
 /** How often the ledger lets go of what is old; so many rows at a time, with a pause for others to write, ms. */
 const RETAIN_MS = 60_000;
 const RETAIN_ROWS = 500;
@@ -33,12 +36,13 @@ export interface Background {
   close(): Promise<void>;
 }
 
-/** Starts it all; the first health check is over when it resolves. */
+/** Starts it all; `schedules`: how often they are looked at. The first health check is over when it resolves. */
 export async function startBackground(
   ctx: Context,
   scheduler: Scheduler,
   ledger: Ledger,
   purse: Purse,
+  schedules: 'always' | 'once' | 'never',
 ): Promise<Background> {
   const { holds } = scheduler;
   const hooks = (event: 'health_check' | 'poll' | 'notify', payload: Record<string, unknown>) =>
@@ -132,9 +136,21 @@ export async function startBackground(
     writeFileSync(ctx.workspace.alive, '');
     return scheduler.heartbeat();
   };
+  const planned = new Schedules(ctx, holds);
+  let turn: NodeJS.Timeout | undefined;
+  const schedule = async () => {
+    let pause = SCHEDULES_MS;
+    await guarded('the schedules', async () => {
+      const { filed, again } = await planned.look();
+      pause = again;
+      if (filed > 0) scheduler.nudge();
+    })();
+    if (schedules === 'always' && !closed) turn = setTimeout(() => void schedule(), pause);
+  };
   await guarded('the health check', health)();
   await guarded('asking the model servers', endpoints)();
   void guarded('polling for tasks', poll)();
+  if (schedules !== 'never') await schedule();
   let asked = false;
   const first = guarded('asking for pull requests', pulls)().finally(() => {
     asked = true;
@@ -155,6 +171,7 @@ export async function startBackground(
     },
     close: async () => {
       closed = true;
+      clearTimeout(turn);
       for (const timer of timers) clearInterval(timer);
       await guarded('the heartbeat', heartbeat)();
       await Promise.allSettled([...notices, first]);

@@ -157,7 +157,11 @@ export async function runDaemon(options: DaemonOptions, stop: Orders): Promise<b
   });
   await look.watch();
   const lastAlive = statSync(workspace.alive, { throwIfNoEntry: false })?.mtimeMs ?? 0;
-  const background = await startBackground(ctx, scheduler, ledger, purse);
+  const background = await startBackground(
+    ...([ctx, scheduler, ledger, purse] as const),
+    // One that drains files what is due, and waits for nothing that is not.
+    options.single ? 'never' : options.drain ? 'once' : 'always',
+  );
   const unwatchMachine = watchMachine(ctx, {
     holds: scheduler.holds,
     hold,

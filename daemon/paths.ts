@@ -25,6 +25,9 @@ export class Workspace {
   get roles(): string {
     return join(this.root, 'roles');
   }
+  get schedules(): string {
+    return join(this.root, 'schedules');
+  }
   get patterns(): string {
     return join(this.root, 'patterns');
   }
@@ -38,6 +41,10 @@ export class Workspace {
   /** Touched while a daemon lives: its time is when the last one did. */
   get alive(): string {
     return join(this.state, 'alive');
+  }
+  /** What was filed of each schedule. */
+  get scheduleBook(): string {
+    return join(this.state, 'schedules.json');
   }
   /** What happened, as JSON lines. */
   get log(): string {

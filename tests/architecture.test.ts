@@ -22,7 +22,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ['attempt'],
   ['gate'],
   ['waiting'],
-  ['api', 'operate.ts', 'recover.ts'],
+  ['api', 'operate.ts', 'recover.ts', 'schedule'],
   ['scheduler.ts'],
   ['halt.ts', 'look.ts', 'reload.ts'],
   ['background.ts', 'board.ts', 'machine.ts', 'supervise.ts'],
@@ -42,6 +42,7 @@ const PACKAGES: Record<string, readonly string[]> = {
   ajv: ['task/answer.ts'],
   chokidar: ['queue/files/watcher.ts'],
   commander: ['cli/program.ts'],
+  croner: ['schedule/cron.ts'],
   execa: ['process/run.ts'],
   'gray-matter': ['task/frontmatter.ts'],
   picomatch: ['gate/protect.ts'],
@@ -49,8 +50,16 @@ const PACKAGES: Record<string, readonly string[]> = {
   pino: ['log.ts'],
   'proper-lockfile': ['limits.ts'],
   'simple-git': ['worktree/git.ts'],
-  // Settings, task files, patterns, and the writer of tasks from elsewhere.
-  yaml: ['config.ts', 'patterns/read.ts', 'queue/polled.ts', 'task/file.ts', 'task/frontmatter.ts', 'task/schema.ts'],
+  // Settings, task files, patterns, schedules, and the writer of tasks from elsewhere.
+  yaml: [
+    'config.ts',
+    'patterns/read.ts',
+    'queue/polled.ts',
+    'schedule/file.ts',
+    'task/file.ts',
+    'task/frontmatter.ts',
+    'task/schema.ts',
+  ],
   // Wherever data comes in from outside.
   zod: [
     'agents/api/tools/command.ts',
@@ -72,6 +81,8 @@ const PACKAGES: Record<string, readonly string[]> = {
     'queue/files/subtasks.ts',
     'queue/polled.ts',
     'roles/role.ts',
+    'schedule/book.ts',
+    'schedule/file.ts',
     'settings.ts',
     'task/schema.ts',
     'task/state.ts',

@@ -153,6 +153,15 @@ export async function main(argv: readonly string[], version: string): Promise<nu
         .option('--dry-run', 'show the change as a diff, and change nothing');
     },
   );
+  add(
+    'schedule <action>',
+    'repeating tasks: list',
+    async () => (await import('./schedule.ts')).schedule,
+    (c) => {
+      c.registeredArguments[0]!.choices(['list']);
+      return c;
+    },
+  );
   add('mcp', 'serve tools over stdio to any MCP client', async () => (await import('./mcp/serve.ts')).mcp);
   add('doctor', 'look for what is wrong, and say what to do', async () => (await import('./look.ts')).doctor);
   add(

@@ -121,6 +121,18 @@ export const SCENARIOS: Scenario[] = [
     },
   },
   {
+    name: 'schedule',
+    settings: SETTINGS,
+    // A year long the same task is due.
+    files: {
+      'schedules/y.md': work('echo y > y', 'schedule: {cron: "0 0 1 1 *", timezone: UTC}\n'),
+    },
+    fresh: (world) => {
+      const entry = { rule: '0 0 1 1 * UTC', since: '2020-01-01T00:00:00Z', filing: null, last: null, skipped: null };
+      writeFileSync(world.path('.towpath/schedules.json'), JSON.stringify({ y: entry }));
+    },
+  },
+  {
     name: 'half',
     unsettled: true,
     settings: SETTINGS,

@@ -2,13 +2,14 @@
 import { formatDuration } from '../../clock.ts';
 import { QUEUES } from '../../task/terms.ts';
 import { budgetLines, spentOf } from './budgets.ts';
+import { scheduleTable } from './schedules.ts';
 import type { Status } from './status.ts';
 import { clean, fillScreen, type Paint, paintOf, queueTone, type Screen, truncate } from './style.ts';
 import { table } from './table.ts';
 import { clockTime, money, relative } from './words.ts';
 
 /** How many lines a section has before it only counts the rest. */
-const ROWS = { needs: 8, waiting: 8 } as const;
+const ROWS = { needs: 8, waiting: 8, schedules: 8 } as const;
 
 export function renderStatus(status: Status, on: Partial<Screen> = {}): string {
   const screen = fillScreen(on);
@@ -26,6 +27,7 @@ export function renderStatus(status: Status, on: Partial<Screen> = {}): string {
     section(title('Waiting'), waitingRows(status, screen, paint)),
     section(title('Limits'), limitRows(status, screen, paint)),
     section(title('Model servers'), endpointRows(status, screen, paint)),
+    section(title('Schedules'), scheduleTable(status.schedules.slice(0, ROWS.schedules), screen, 2)),
     section(title('Faults'), faultRows(status, screen, paint)),
   ];
   return sections

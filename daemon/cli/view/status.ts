@@ -11,6 +11,7 @@ import { treeOf } from '../../process/tree.ts';
 import { treeLoad } from '../../process/usage.ts';
 import { readLock } from '../../queue/files/lock.ts';
 import type { Phase, QueuePort, Task } from '../../queue/port.ts';
+import { type ScheduleRow, scheduleRows } from '../../schedule/rows.ts';
 import type { Queue } from '../../task/terms.ts';
 import type { DayBudget } from '../../waiting/budget.ts';
 import { budgetsToday } from './budgets.ts';
@@ -42,6 +43,7 @@ export interface Status {
   /** Closed agents and model servers; `trial`: the time is over, and one run tries it before the others. */
   limits: { agent: string; until: string | null; trial: boolean; reason: string }[];
   endpoints: DaemonInfo['endpoints'];
+  schedules: ScheduleRow[];
   faults: { what: string; since: string; doing: string }[];
   spent_today_usd: number;
   /** Of the day; the settings hold at least one. */
@@ -106,6 +108,7 @@ export async function gatherStatus(sources: StatusSources): Promise<Status> {
       reason: limit.reason,
     })),
     endpoints: daemon?.endpoints ?? [],
+    schedules: await scheduleRows(workspace, now),
     faults: daemon?.faults ?? [],
     spent_today_usd: ledger.spent({ since: today }),
     budgets: sources.loaded ? budgetsToday(workspace, ledger, sources.loaded.settings, daemon?.reserved ?? []) : [],
