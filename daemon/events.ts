@@ -50,6 +50,8 @@ export interface EventMap {
     cache_read: number;
     cache_write: number;
     cost_usd: number | null;
+    /** Whose budget it counts against. */
+    project?: string | undefined;
   };
   /** A line of what an agent does, for people; not kept in the ledger (the run's folder has all of it). */
   agent_output: { task: string; attempt: number; kind: string; text: string };

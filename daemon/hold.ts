@@ -39,7 +39,9 @@ export const daemonInfoSchema = z.object({
   /** How many tasks lie in queues that are too large to be counted at every question. */
   counts: z.record(z.string(), z.number()).default({}),
   /** What each running run reserves of the budgets of the day. */
-  reserved: z.array(z.object({ agent: z.string(), usd: z.number(), tokens: z.number() })).default([]),
+  reserved: z
+    .array(z.object({ agent: z.string(), project: z.string().optional(), usd: z.number(), tokens: z.number() }))
+    .default([]),
 });
 export type DaemonInfo = z.output<typeof daemonInfoSchema>;
 

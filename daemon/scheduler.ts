@@ -178,7 +178,7 @@ export class Scheduler {
     this.#broken.taken(task.id);
     const minor = task.spec.complexity === 'minor';
     const endpoint = who?.endpoints[0]?.name ?? null;
-    if (claim) this.#purse.hold(task.id, agent, role, claim.lock.agent !== null);
+    if (claim) this.#purse.hold(task.id, agent, role, claim.lock.agent !== null, task.spec.project);
     this.jobs.set(task.id, { id: task.id, agent, role, repo, minor, endpoint, abort, claim, done });
   }
 
@@ -228,7 +228,7 @@ export class Scheduler {
   };
 
   get #place(): Place {
-    const budget: Place['budget'] = (agent, role) => this.#purse.wait(agent, role, this.reserved);
+    const budget: Place['budget'] = (agent, role, project) => this.#purse.wait(agent, role, this.reserved, project);
     return { ...this.#ctx, jobs: this.#inUse, hold: this.holds.reason, budget, provisional: this.#blocked.provisional };
   }
 

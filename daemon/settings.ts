@@ -119,6 +119,8 @@ const project = z.strictObject({
   protect: z.array(z.string()).optional(),
   fix: fixSchema.optional(),
   on_accept: onAccept.optional(),
+  review: reviewSchema.optional(),
+  budget: z.strictObject({ task_usd: usd.optional(), day_usd: usd.optional() }).default({}),
 });
 
 /** The programs that open a pull request and tell how it stands; `{branch}` and the like are put in, no shell is near. */

@@ -11,7 +11,13 @@ export type Amount = Record<Unit, number>;
 /** One limit on a run. */
 export interface Cap {
   /** Where it is set. */
-  key: 'budget_usd' | 'budget.task_usd' | 'budget.task_tokens' | 'budget.attempt_usd' | 'budget.attempt_tokens';
+  key:
+    | 'budget_usd'
+    | 'budget.task_usd'
+    | 'budget.task_tokens'
+    | 'budget.attempt_usd'
+    | 'budget.attempt_tokens'
+    | `projects.${string}.budget.task_usd`;
   unit: Unit;
   limit: number;
   /** What counted against it before the run. */
@@ -22,14 +28,18 @@ export interface Cap {
 export const amountOf = (usage: Usage): Amount => ({ usd: usage.cost_usd ?? 0, tokens: tokensOf(usage) });
 
 /** The limits of the next run of a task. */
-export function capsOf({ spec, state }: { spec: TaskSpec; state: State }, { budget }: Settings): Cap[] {
+export function capsOf({ spec, state }: { spec: TaskSpec; state: State }, { budget, projects }: Settings): Cap[] {
+  const { project = '' } = spec;
+  const own = projects[project]?.budget.task_usd;
   const spent: Amount = { usd: state.cost_usd ?? 0, tokens: tokensOf(state.tokens ?? NO_TOKENS) };
   const cap = (key: Cap['key'], unit: Unit, limit: number | undefined, before: number): Cap[] =>
     limit === undefined ? [] : [{ key, unit, limit, before }];
   return [
-    ...(spec.budget_usd === undefined
-      ? cap('budget.task_usd', 'usd', budget.task_usd, spent.usd)
-      : cap('budget_usd', 'usd', spec.budget_usd, spent.usd)),
+    ...(spec.budget_usd !== undefined
+      ? cap('budget_usd', 'usd', spec.budget_usd, spent.usd)
+      : own !== undefined
+        ? cap(`projects.${project}.budget.task_usd`, 'usd', own, spent.usd)
+        : cap('budget.task_usd', 'usd', budget.task_usd, spent.usd)),
     ...cap('budget.task_tokens', 'tokens', budget.task_tokens, spent.tokens),
     ...cap('budget.attempt_usd', 'usd', budget.attempt_usd, 0),
     ...cap('budget.attempt_tokens', 'tokens', budget.attempt_tokens, 0),
@@ -68,7 +78,7 @@ const share = ({ unit, limit, key }: Cap, used: number): string =>
 
 function toRaise({ key }: Cap, task: string): string {
   if (key.startsWith('budget.attempt')) return `"towpath retry ${task}" begins another attempt, or raise ${key} before`;
-  const what = key === 'budget.task_usd' ? 'budget.task_usd, or set budget_usd in the task' : key;
+  const what = key.endsWith('budget.task_usd') ? `${key}, or set budget_usd in the task` : key;
   return `raise ${what}, then "towpath retry ${task}"; unraised it is blocked again`;
 }
 

@@ -67,6 +67,7 @@ export async function finish(
     cache_read,
     cache_write,
     cost_usd,
+    project: task.spec.project,
   });
   const question = waits ? failure(outcome, reason, { verdict: { ...run.verdict, question: asked } }) : null;
   if (run.ended === 'aborted') return { ending: question ?? abortedBy(abort, task.id), measured };

@@ -97,7 +97,8 @@ export function vet(task: Task, settings: Settings, workspace: Workspace, agents
     return `agent: "${spec.agent}" does not exist: one of ${agents.names().join(', ')}`;
   if (spec.project && !settings.projects[spec.project])
     return `project: "${spec.project}" does not exist: one of ${Object.keys(settings.projects).join(', ') || 'none, projects: is empty'}`;
-  const reviewers = reviewersOf(spec.review ?? settings.review);
+  const project = spec.project ? settings.projects[spec.project] : undefined;
+  const reviewers = reviewersOf(spec.review ?? project?.review ?? settings.review);
   const nobody = reviewers.roles.find((one) => !rolePath(workspace, one));
   if (nobody) return `review: the role "${nobody}" does not exist: write ${join('roles', `${nobody}.md`)}`;
   const wrong = schemaProblem(spec.output_schema, workspace.root);
@@ -140,7 +141,7 @@ export function makePlan(
     worktree: join(worktreesDir(settings, workspace), `task-${task.id}`),
     minor,
     checks: helps ? [] : (spec.checks ?? project?.checks ?? settings.checks),
-    review: reviewersOf(helps ? 'none' : (spec.review ?? settings.review)),
+    review: reviewersOf(helps ? 'none' : (spec.review ?? project?.review ?? settings.review)),
     fix: helps ? 'none' : (spec.fix ?? project?.fix ?? settings.fix),
     helps,
     onAccept: helps ? 'branch' : onAcceptOf(spec, settings),

@@ -81,7 +81,11 @@ export async function main(argv: readonly string[], version: string): Promise<nu
     'list',
     'tasks, of all queues or of one',
     async () => (await import('./look.ts')).list,
-    (c) => c.addArgument(queue).addOption(new Option('--limit <n>', 'so many of each queue').argParser(atLeastOne)),
+    (c) =>
+      c
+        .addArgument(queue)
+        .addOption(new Option('--limit <n>', 'so many of each queue').argParser(atLeastOne))
+        .option('--project <name>', 'those of one project'),
   );
   add('show <id>', 'one task with its attempts, checks and feedback', async () => (await import('./look.ts')).show);
   add('why <id>', 'why a task is not running', async () => (await import('./why.ts')).why);

@@ -96,7 +96,7 @@ async function waitingReason(opened: Opened, task: Task): Promise<string> {
   const wait = waitOf(task, {
     ...{ settings, workspace, agents, jobs, endpoints: new Endpoints(), limits: new Limits(workspace) },
     hold: daemon ? daemon.paused : pausedBy(workspace),
-    budget: (agent, role) => purse.wait(agent, role, daemon?.reserved ?? []),
+    budget: (agent, role, project) => purse.wait(agent, role, daemon?.reserved ?? [], project),
     provisional: (await opened.queue.list('provisional')).filter(({ state }) => !state.awaits && !isHanded(state))
       .length,
   });

@@ -82,4 +82,6 @@ export interface RunCost {
   role: string;
   usd: number | null;
   tokens: number;
+  /** Where it was asked for, and there is one. */
+  project?: string | null | undefined;
 }

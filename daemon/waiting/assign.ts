@@ -15,7 +15,7 @@ export interface Place extends Pick<Context, 'settings' | 'workspace' | 'agents'
   jobs: Scene['jobs'];
   hold: string | null;
   /** Why the budgets of the day do not allow such a task. */
-  budget: (agent: string, role: string) => Wait | null;
+  budget: (agent: string, role: string, project?: string) => Wait | null;
   provisional: number;
 }
 
@@ -36,7 +36,7 @@ export function waitOf(task: Choice, place: Place): Wait | null {
   const who = whoOf(task, place);
   return waitReason(task, {
     ...{ settings, endpoints, hold, jobs, provisional, who },
-    budget: () => place.budget(who.agent, who.role),
+    budget: () => place.budget(who.agent, who.role, task.spec.project),
     repo: repoOf(task, settings, place.workspace),
     // Asked for only where it is meant: who asks has every agent looked for.
     ...(who.agent === 'auto' ? { auto: agents.auto } : {}),

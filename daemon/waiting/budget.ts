@@ -7,6 +7,7 @@ import type { Wait } from './terms.ts';
 /** What a running run is expected to cost, or has cost already when that is more. */
 export interface Held extends Amount {
   agent: string;
+  project?: string | undefined;
   /** An earlier daemon began it, and what it has used was not read yet. */
   unread?: boolean;
 }
@@ -17,6 +18,8 @@ export interface DayBudget {
   key: string;
   /** null: all agents together. */
   agent: string | null;
+  /** null: all projects together. */
+  project: string | null;
   unit: Unit;
   limit: number;
   spent: number;
@@ -28,11 +31,12 @@ export interface DayBudget {
 /** Sums of parts of a cent leave a rest. */
 const REST = 1e-9;
 
-/** The budgets of the settings, with what was spent by each agent today and what is held. */
+/** The budgets of the settings, with what was spent by each agent today, what is held, and what each project spent. */
 export function dayBudgets(
-  { budget, agents }: Settings,
+  { budget, agents, projects }: Settings,
   spent: ReadonlyMap<string, Amount>,
   held: readonly Held[],
+  spentOf: ReadonlyMap<string, Amount>,
 ): DayBudget[] {
   const used = (unit: Unit, agent: string | null) => ({
     spent: sum([...spent].flatMap(([name, amount]) => (agent === null || agent === name ? [amount[unit]] : []))),
@@ -40,7 +44,16 @@ export function dayBudgets(
     runs: held.filter((one) => agent === null || agent === one.agent).length,
   });
   const of = (prefix: string, agent: string | null, unit: Unit, limit: number | undefined): DayBudget[] =>
-    limit === undefined ? [] : [{ key: `${prefix}budget.day_${unit}`, agent, unit, limit, ...used(unit, agent) }];
+    limit === undefined
+      ? []
+      : [{ key: `${prefix}budget.day_${unit}`, agent, project: null, unit, limit, ...used(unit, agent) }];
+  const ofProject = (project: string, limit: number | undefined): DayBudget[] => {
+    const runs = held.filter((one) => one.project === project);
+    const reserved = sum(runs.map(({ usd }) => usd));
+    const counted = { spent: spentOf.get(project)?.usd ?? 0, reserved, runs: runs.length };
+    const key = `projects.${project}.budget.day_usd`;
+    return limit === undefined ? [] : [{ key, agent: null, project, unit: 'usd', limit, ...counted }];
+  };
   return [
     ...of('', null, 'usd', budget.day_usd),
     ...of('', null, 'tokens', budget.day_tokens),
@@ -48,13 +61,20 @@ export function dayBudgets(
       ...of(`agents.${name}.`, name, 'usd', own.day_usd),
       ...of(`agents.${name}.`, name, 'tokens', own.day_tokens),
     ]),
+    ...Object.entries(projects).flatMap(([name, { budget: own }]) => ofProject(name, own.day_usd)),
   ];
 }
 
-/** The first budget that does not allow a run of this agent that is expected to take so much; null when all do. */
-export function budgetWait(budgets: readonly DayBudget[], agent: string, expected: Amount): Wait | null {
+/** The first budget that does not allow a run of this agent, in this project, that is expected to take so much; null when all do. */
+export function budgetWait(
+  budgets: readonly DayBudget[],
+  agent: string,
+  expected: Amount,
+  project?: string,
+): Wait | null {
   const full = budgets.find((one) => {
     if (one.agent !== null && one.agent !== agent) return false;
+    if (one.project !== null && one.project !== project) return false;
     const used = one.spent + one.reserved;
     return used >= one.limit - REST || used + expected[one.unit] > one.limit + REST;
   });

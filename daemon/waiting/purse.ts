@@ -16,6 +16,8 @@ export class Purse {
   #day = '';
   /** By agent. */
   #spent = new Map<string, Amount>();
+  /** By project, where one has a budget of the day. */
+  #projects = new Map<string, Amount>();
   /** By task. */
   readonly #held = new Map<string, Held>();
   /** The last runs of an agent in a role, and in all of them: the latest first. */
@@ -39,8 +41,8 @@ export class Purse {
   /** A run ended: it counts as spent from now on, and no longer as reserved. The ledger must have heard of it before. */
   finished(run: EventMap['attempt_finished'], now = Date.now()): void {
     if (!this.#ctx.agents.free(run.agent)) {
-      const { agent, role, cost_usd: usd, input, output, cache_read, cache_write } = run;
-      const cost = { agent, role, usd, tokens: input + output + cache_read + cache_write };
+      const { agent, role, cost_usd: usd, input, output, cache_read, cache_write, project } = run;
+      const cost = { agent, role, usd, tokens: input + output + cache_read + cache_write, project };
       this.#remember(cost);
       // Asked, and not only added: a run that is told twice counts once, and it is on the disk before the task moves on.
       if (!this.#addUp(now)) this.#add(cost);
@@ -49,8 +51,8 @@ export class Purse {
   }
 
   /** A run is about to begin, or was found running (`unread`): it reserves what such runs take. */
-  hold(task: string, agent: string, role: string, unread = false): void {
-    if (!this.#ctx.agents.free(agent)) this.#held.set(task, { agent, ...this.expected(agent, role), unread });
+  hold(task: string, agent: string, role: string, unread = false, project?: string): void {
+    if (!this.#ctx.agents.free(agent)) this.#held.set(task, { agent, project, ...this.expected(agent, role), unread });
   }
 
   /** What a running run has used by now: from where it exceeds what was reserved, it counts. True when that was read for the first time. */
@@ -79,32 +81,38 @@ export class Purse {
   }
 
   /** Why the budgets of the day do not allow a task of this agent and role beside what is held, or null. */
-  wait(agent: string, role: string, held: readonly Held[]): Wait | null {
+  wait(agent: string, role: string, held: readonly Held[], project?: string): Wait | null {
     if (this.#ctx.agents.free(agent)) return null;
     if (held.some(({ unread }) => unread))
       return { reason: 'it is not read yet what the agents that were found running have used', until: 'slot' };
-    return budgetWait(this.budgets(held), agent, this.expected(agent, role));
+    return budgetWait(this.budgets(held), agent, this.expected(agent, role), project);
   }
 
   /** Every budget of the day, and how far it is used. */
   budgets(held: readonly Held[]): DayBudget[] {
-    return dayBudgets(this.#ctx.settings, this.#spent, held);
+    return dayBudgets(this.#ctx.settings, this.#spent, held, this.#projects);
   }
 
   /** False for a ledger that cannot be read just now: what is known stays, as long as the day does. */
   #addUp(now: number): boolean {
     const day = startOfDay(now);
-    const costs = this.#ledger.costs(day);
+    const asked = Object.values(this.#ctx.settings.projects).some(({ budget }) => budget.day_usd !== undefined);
+    const costs = this.#ledger.costs(day, asked);
     if (costs === null && day === this.#day) return false;
     this.#day = day;
     this.#spent = new Map();
+    this.#projects = new Map();
     for (const cost of costs ?? []) this.#add(cost);
     return costs !== null;
   }
 
-  #add({ agent, usd, tokens }: RunCost): void {
-    const sum = this.#spent.get(agent) ?? { usd: 0, tokens: 0 };
-    this.#spent.set(agent, { usd: sum.usd + (usd ?? 0), tokens: sum.tokens + tokens });
+  #add({ agent, usd, tokens, project }: RunCost): void {
+    const add = (sums: Map<string, Amount>, key: string) => {
+      const sum = sums.get(key) ?? { usd: 0, tokens: 0 };
+      sums.set(key, { usd: sum.usd + (usd ?? 0), tokens: sum.tokens + tokens });
+    };
+    add(this.#spent, agent);
+    if (project) add(this.#projects, project);
   }
 
   #remember(run: RunCost): void {

@@ -188,7 +188,7 @@ describe('stats', () => {
     ledger.record({ ...run, attempt: 1, outcome: 'check_failed', cost_usd: 0.5 });
     ledger.record({ ...run, attempt: 2, outcome: 'ok', cost_usd: null });
     ledger.record({ at: run.at, event: 'transition', task: 'a', from: 'provisional', to: 'done' });
-    const day = { agent: null, spent: 3.1, reserved: 1.6, runs: 2 };
+    const day = { project: null, agent: null, spent: 3.1, reserved: 1.6, runs: 2 };
     const budgets = [
       { ...day, key: 'budget.day_usd', unit: 'usd' as const, limit: 50 },
       {

@@ -302,3 +302,35 @@ describe('while a daemon runs', () => {
     expect(waits(ws, 'slow')).toMatch(/^budget\.day_usd: \$0\.02 spent today of \$0\.02/);
   });
 });
+
+describe('a project', () => {
+  it('has a budget of its own for each task and for the day; only its tasks wait', () => {
+    const settings = 'projects: {site: {repo: ., budget: {task_usd: 2, day_usd: 3}, review: human}, app: {repo: .}}\n';
+    const ws = workspace(dear(1.75), settings);
+    ws.drop('s1', task('project: site\n'));
+    expect(ws.drain().code).toBe(0);
+    expect(ws.where('s1')).toBe('provisional');
+    ws.drop('s2', task('project: site\n'));
+    ws.drop('a1', task('project: app\n'));
+    ws.drop('n1', task());
+    ws.drain();
+    expect(['s2', 'a1', 'n1'].map((id) => ws.where(id))).toEqual(['incoming', 'done', 'done']);
+    expect(waits(ws, 's2')).toMatch(
+      /^projects\.site\.budget\.day_usd: \$1\.75 spent today of \$3\.00, such a task takes about/,
+    );
+    expect(budget(ws, 'projects.site.budget.day_usd')).toMatchObject({ limit: 3, spent: 1.75, reserved: 0 });
+    expect(ws.run(['status']).stdout).toContain('today, project site: $1.75 of $3.00 spent');
+    expect(ws.json<{ id: string }[]>(['list', '--project', 'site']).map(({ id }) => id)).toEqual(['s2', 's1']);
+    // A second run of the first would take it above what a task may cost.
+    ws.file(
+      'towpath.yaml',
+      readFileSync(ws.path('towpath.yaml'), 'utf8')
+        .replace('day_usd: 3', 'day_usd: 30')
+        .replace('task_usd: 2', 'task_usd: 1'),
+    );
+    ws.run(['reject', 's1', '-m', 'again']);
+    ws.drain();
+    expect(ws.show('s1')).toMatchObject({ queue: 'blocked', outcome: 'budget' });
+    expect(ws.show('s1').reason).toContain('$1.75 of $1.00 spent (projects.site.budget.task_usd)');
+  });
+});

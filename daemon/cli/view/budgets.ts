@@ -18,7 +18,10 @@ export const budgetsToday = (
 
 /** One line for each budget: `today claude: $3.10 of $50.00 spent, 2 runs reserve $1.60`. */
 export const budgetLines = (budgets: readonly DayBudget[]): string[] =>
-  budgets.map((one) => `today${one.agent === null ? '' : `, ${one.agent}`}: ${spentOf(one)}`);
+  budgets.map((one) => `today${whose(one)}: ${spentOf(one)}`);
+
+const whose = ({ agent, project }: DayBudget): string =>
+  project !== null ? `, project ${project}` : agent !== null ? `, ${agent}` : '';
 
 /** `$3.10 of $50.00 spent, 2 runs reserve $1.60` */
 export function spentOf({ unit, limit, spent, reserved, runs }: DayBudget): string {
