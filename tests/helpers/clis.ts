@@ -22,7 +22,7 @@ export const CLIS = {
   // The program itself: signals do not get past its launcher.
   codex: first(...CODEX_TRIPLES.map((triple) => `@openai/codex-${platform}/vendor/${triple}/bin/codex`)),
   gemini: first('.bin/gemini'),
-  opencode: first(`opencode-${platform}/bin/opencode`, `opencode-${platform}-baseline/bin/opencode`),
+  opencode: first(`opencode-${platform}/bin/opencode`),
 } as const;
 
 /** opencode asks the npm registry for packages at its start: nothing of a test leaves this machine. */
