@@ -82,6 +82,8 @@ export interface EventMap {
     duration_ms: number;
     tree: string | null;
   };
+  /** A gate filed a task for an agent: a review or a fix of `parent`. */
+  helper_filed: { task: string; kind: 'review' | 'fix'; parent: string };
   /** A patch for a failed check was tried, or could not be. */
   fix_finished: { task: string; attempt: number; outcome: 'helped' | 'rolled_back' | 'refused'; reason: string };
   /** A failed hook asks the operator. */

@@ -92,7 +92,7 @@ export async function fileHelper(
     throw thrown;
   }
   queue.intake.handedOver(`${id}.md`);
-  ctx.events.emit('transition', { task: id, from: null, to: 'incoming', reason: `a ${kind} of ${task.id}` });
+  ctx.events.emit('helper_filed', { task: id, kind, parent: task.id });
   return id;
 }
 

@@ -86,8 +86,30 @@ const past = (db: DatabaseSync, by: keyof typeof BY, since: string | null): Row[
     )
     .all(since) as unknown as Row[];
 
-/** All runs of a task count, also those before `since`: that is what the result took. */
+/** What the reviews and fixes of a task took counts for the task; they are no tasks of anybody's. */
 function accepted(db: DatabaseSync, since: string | null): AcceptedTask[] {
+  const filed = db
+    .prepare(
+      `SELECT f.task AS task, f.parent AS parent, count(a.id) AS runs, total(a.cost_usd) AS cost_usd,
+       coalesce(sum(a.cost_usd IS NULL AND a.outcome IS NOT NULL), 0) AS cost_unknown,
+       coalesce(sum(a.duration_ms), 0) AS duration_ms
+       FROM (SELECT DISTINCT task, json_extract(data, '$.parent') AS parent FROM events WHERE event = 'helper_filed') f
+       LEFT JOIN attempts a ON a.task = f.task GROUP BY f.task, f.parent`,
+    )
+    .all() as unknown as (Omit<AcceptedTask, 'done_at'> & { parent: string })[];
+  const helpers = new Set(filed.map(({ task }) => task));
+  const tasks = done(db, since).filter(({ task }) => !helpers.has(task));
+  const byId = new Map(tasks.map((task) => [task.task, task]));
+  for (const { parent, ...took } of filed) {
+    const task = byId.get(parent);
+    if (!task) continue;
+    for (const key of ['runs', 'cost_usd', 'cost_unknown', 'duration_ms'] as const) task[key] += took[key];
+  }
+  return tasks;
+}
+
+/** All runs of a task count, also those before `since`: that is what the result took. */
+function done(db: DatabaseSync, since: string | null): AcceptedTask[] {
   return db
     .prepare(
       `SELECT d.task AS task, d.done_at AS done_at, count(a.id) AS runs, total(a.cost_usd) AS cost_usd,

@@ -75,6 +75,9 @@ it('an accepted result is done: the reviewer saw task, diff and evidence, in a s
   expect(page).toContain('$0.25 for reviews');
   expect(show(ws, 't.review-1')).toMatchObject({ queue: 'done', title: 'Review of t', branch: null, worktree: null });
   expect(ws.run(['list']).stdout).toContain('Review of t');
+  // What its review took is part of what it took.
+  const { accepted } = ws.json<{ accepted: { tasks: object[] } }>(['stats']);
+  expect(accepted.tasks).toMatchObject([{ task: 't', runs: 2, cost_usd: 0.25 }]);
   tidy(ws);
 });
 

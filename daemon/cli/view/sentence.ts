@@ -102,6 +102,8 @@ function partsOf({ event, data }: Fact): Part[] {
         ...aside(code + duration(number('duration_ms'))),
       ];
     }
+    case 'helper_filed':
+      return ['filed', ...aside(`a ${text('kind')} of ${text('parent')}`)];
     case 'fix_finished': {
       const helped = text('outcome') === 'helped';
       return [
