@@ -265,7 +265,8 @@ describe('beside other processes', () => {
       child.stdout?.on('data', (chunk) => {
         said += String(chunk);
       });
-      await sleep(600 + round * 100);
+      await until(() => said.includes('\n'), 10_000);
+      await sleep(100 + round * 100);
       child.kill('SIGKILL');
       await new Promise((resolve) => child.once('close', resolve));
       const acknowledged = Number(said.slice(0, said.lastIndexOf('\n')).split('\n').at(-1));
