@@ -30,8 +30,10 @@ async function offered(ctx: Context, id: string): Promise<Offered | null> {
   if (found?.queue !== 'provisional' || found.state.waits_for !== 'pr' || !work?.accepted || !work.handed) return null;
   const dir = ctx.workspace.run(id, found.state.runs ?? 1);
   const task = { ...found, spec: readRun(dir)?.spec ?? found.spec };
-  const base = (work.onto ?? '').replace(/^origin\//, '');
-  const places = { id, branch: work.branch!, base, title: redact(task.title), remote: ctx.settings.pr.remote };
+  const { remote } = ctx.settings.pr;
+  const onto = work.onto ?? '';
+  const base = onto.startsWith(`${remote}/`) ? onto.slice(remote.length + 1) : onto;
+  const places = { id, branch: work.branch!, base, title: redact(task.title), remote };
   return { task, work, commit: work.handed.commit, places: { ...places, body_file: join(dir, 'pull-request.md') } };
 }
 
