@@ -35,7 +35,7 @@ describe('the train', () => {
         attempts: 1,
       });
       expect(ws.git('show', '--name-only', '--format=%B', task.commit!)).toMatch(
-        new RegExp(`Towpath-Task: ${id}\\n[sS]*\\n${id}\\n`),
+        new RegExp(`Towpath-Task: ${id}\\n[\\s\\S]*\\n${id}\\n`),
       );
       expect(readFileSync(ws.path(id), 'utf8')).toBe(`${id}\n`);
     }
