@@ -4,16 +4,17 @@ import { onAcceptOf } from '../attempt/plan.ts';
 import { readRun } from '../attempt/record.ts';
 import { readWork, writeWork } from '../attempt/work.ts';
 import { now } from '../clock.ts';
+import { helpOf } from '../queue/files/subtasks.ts';
 import type { Task } from '../queue/port.ts';
 import type { OnAccept } from '../task/terms.ts';
 import { tipOf } from '../worktree/land.ts';
 
 type Owner = Pick<Context, 'workspace' | 'settings' | 'queue' | 'events'>;
 
-/** What acceptance leads to: only a branch with work on it can be merged or offered. */
+/** What acceptance leads to: only a branch with work on it can be merged or offered, and a review's never is. */
 export function leadsTo({ workspace, settings }: Pick<Context, 'workspace' | 'settings'>, task: Task): OnAccept {
   const work = readWork(workspace, task.id);
-  if (work?.kind !== 'worktree' || !task.state.commit || work.merged) return 'branch';
+  if (work?.kind !== 'worktree' || !task.state.commit || work.merged || helpOf(workspace, task.id)) return 'branch';
   return onAcceptOf(readRun(workspace.run(task.id, task.state.runs ?? 1))?.spec ?? task.spec, settings);
 }
 

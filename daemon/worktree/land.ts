@@ -96,7 +96,7 @@ function ignoreConflict(thrown: unknown): void {
  * Lets go of a branch whose work is merged as `merged`: commits that are not in there as they are stay on `keep`. One that was
  * moved since stays. May be done again.
  */
-export async function dropBranch(
+export async function dropMerged(
   repoDir: string,
   { branch, commit, merged, keep }: { branch: string; commit: string; merged: string; keep: string },
 ): Promise<boolean> {

@@ -1,4 +1,4 @@
-// The text of a pull request: the task, what its agent says of the work, and what the checks found.
+// The text of a pull request: the task, what its agent says of the work, and what reviewers and checks found.
 import type { Task } from '../../queue/port.ts';
 import { type Evidence, fenced } from '../checks.ts';
 
@@ -6,11 +6,13 @@ import { type Evidence, fenced } from '../checks.ts';
 const TASK_CHARS = 20_000;
 const RESULT_CHARS = 10_000;
 
-export function pullBody(task: Task, evidence: readonly Evidence[]): string {
+/** `reviews` is what reviewing agents said, in words. */
+export function pullBody(task: Task, reviews: string, evidence: readonly Evidence[]): string {
   const result = typeof task.state.result === 'string' ? task.state.result : json(task.state.result);
   const sections = [
     ['', cut(task.body.trim(), TASK_CHARS)],
     ['What was done', cut(result.trim(), RESULT_CHARS)],
+    ['Review', cut(reviews, RESULT_CHARS)],
     ['Checks', evidence.map(line).join('\n')],
     ['', `Towpath-Task: ${task.id}`],
   ];

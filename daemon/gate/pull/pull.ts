@@ -8,10 +8,13 @@ import { readJson, readWork, type Work } from '../../attempt/work.ts';
 import { messageOf, TowpathError } from '../../errors.ts';
 import type { Task } from '../../queue/port.ts';
 import { redact } from '../../secrets.ts';
+import { reviewFeedback } from '../../task/review.ts';
 import { push } from '../../worktree/push.ts';
 import { finishTask, land } from '../accept.ts';
 import type { Evidence } from '../checks.ts';
 import { turnBack } from '../gate.ts';
+import { runOf } from '../helper.ts';
+import { opinionsOn } from '../opinions.ts';
 import { pullBody } from './body.ts';
 import { type Places, readStatus, runProgram, urlIn } from './program.ts';
 import { readPull, writePull } from './record.ts';
@@ -83,13 +86,22 @@ async function open(
   record = writePull(ctx, id, { ...record, opening: commit });
   mkdirSync(join(places.body_file, '..'), { recursive: true, mode: 0o700 });
   const evidence = readJson<Evidence[]>(join(places.body_file, '..', 'checks.json')) ?? [];
-  writeFileSync(places.body_file, redact(pullBody(task, evidence)), { mode: 0o600 });
+  writeFileSync(places.body_file, redact(pullBody(task, await reviewsOf(ctx, task), evidence)), { mode: 0o600 });
   const made = await runProgram(ctx, pr.command, { cwd: work.repo, places, signal });
   if ('problem' in made) {
     writePull(ctx, id, { ...record, opening: undefined as never });
     throw new TowpathError('failed', made.problem, 'put it right');
   }
   return writePull(ctx, id, { ...record, opened: commit, url: urlIn(made.stdout) }).url;
+}
+
+/** What was said of what is offered. */
+async function reviewsOf(ctx: Context, task: Task): Promise<string> {
+  const all = await opinionsOn(ctx, task.id);
+  const said = all.flatMap(({ verdict, ...one }) =>
+    verdict && one.attempt === runOf(task) ? [{ ...one, verdict }] : [],
+  );
+  return reviewFeedback(said);
 }
 
 /** Asks how an open request stands: a merged one is done, a closed one waits for a person. */

@@ -4,7 +4,7 @@ import type { Context } from '../../attempt/context.ts';
 import { failure } from '../../attempt/ending.ts';
 import { readWork, writeWork } from '../../attempt/work.ts';
 import type { Task } from '../../queue/port.ts';
-import { dropBranch } from '../../worktree/land.ts';
+import { dropMerged } from '../../worktree/land.ts';
 import { nameFiles } from '../../worktree/problem.ts';
 import { salvageRef } from '../../worktree/refs.ts';
 import { touching } from '../../worktree/train.ts';
@@ -19,14 +19,11 @@ export async function arrived(ctx: Context, task: Task, merged: string): Promise
   const work = readWork(ctx.workspace, id)!;
   const { repo, branch, handed } = work;
   writeWork(ctx, id, { ...work, merged });
-  const cleaned = await cleanUp(ctx, id, task.state.runs ?? 1);
+  const change = await cleanUp(ctx, id, task.state.runs ?? 1);
   const keep = salvageRef(id, 'merged');
-  const gone = cleaned && (await dropBranch(repo, { branch: branch!, commit: handed!.commit, merged, keep }));
-  return finishTask(ctx, task, {
-    commit: merged,
-    ...(cleaned ? { worktree: undefined } : {}),
-    ...(gone ? { branch: undefined } : {}),
-  });
+  // A worktree that had to stay has the branch checked out.
+  const gone = await dropMerged(repo, { branch: branch!, commit: handed!.commit, merged, keep });
+  return finishTask(ctx, task, { ...change, commit: merged, ...(gone ? { branch: undefined } : {}) });
 }
 
 const AGAIN = (onto: string) =>

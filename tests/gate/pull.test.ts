@@ -1,0 +1,56 @@
+// Pull requests: how the user's programs are called and read, and what the text says.
+import fc from 'fast-check';
+import { expect, it } from 'vitest';
+import { pullBody } from '../../daemon/gate/pull/body.ts';
+import { fillIn, readStatus, urlIn } from '../../daemon/gate/pull/program.ts';
+import type { Task } from '../../daemon/queue/port.ts';
+
+const places = { id: 't', branch: 'towpath/t', base: 'main', title: '', remote: 'origin', body_file: '/b' };
+
+it('puts a title in as one word, whatever it holds, and never looks through it again', () => {
+  fc.assert(
+    fc.property(fc.string(), (text) => {
+      const title = `${text}{branch} $& $1`;
+      expect(fillIn(['x', '{title}', '--title={title}!'], { ...places, title })).toEqual([
+        'x',
+        title,
+        `--title=${title}!`,
+      ]);
+    }),
+  );
+  expect(fillIn(['{branch}:{base}', '{other}', '{ id }'], places)).toEqual(['towpath/t:main', '{other}', '{ id }']);
+});
+
+it('reads how a request stands, and takes nothing else for it', () => {
+  expect(readStatus('{"state":"MERGED","url":"https://x/1","mergedAt":"2026"}')).toEqual({
+    state: 'MERGED',
+    url: 'https://x/1',
+  });
+  expect(readStatus('{"state":"closed"}')).toEqual({ state: 'CLOSED', url: null });
+  for (const text of ['', 'OPEN', 'null', '[]', '{}', '{"state":"DRAFT"}', '{"state":1}'])
+    expect(readStatus(text), text).toBe(null);
+});
+
+it('takes the first address that is printed', () => {
+  expect(urlIn('Creating\nhttps://git.example/pulls/7 is open, see http://x')).toBe('https://git.example/pulls/7');
+  expect(urlIn('"http://x/y"')).toBe('http://x/y');
+  expect(urlIn('git@example.org:a/b')).toBe(null);
+});
+
+it('tells task, result, reviews and checks, each only when there is one', () => {
+  const task = { id: 't', body: 'Do it.\n', state: { result: 'Done.' } } as unknown as Task;
+  const check = {
+    command: 'npm\ntest',
+    code: 0,
+    ok: true,
+    output: '',
+    tree: 'a'.repeat(40),
+    at: '',
+    duration_ms: 1234,
+  };
+  expect(pullBody(task, 'The reviewer accepts it: fine', [check])).toBe(
+    'Do it.\n\n## What was done\n\nDone.\n\n## Review\n\nThe reviewer accepts it: fine\n\n' +
+      '## Checks\n\n- `npm test` passed on tree aaaaaaaaaa, 1.2 s\n\nTowpath-Task: t\n',
+  );
+  expect(pullBody({ ...task, state: {} }, '', [])).toBe('Do it.\n\nTowpath-Task: t\n');
+});
