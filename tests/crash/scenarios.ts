@@ -166,6 +166,21 @@ export const SCENARIOS: Scenario[] = [
     prepare: accepted('v', 'w'),
   },
   {
+    name: 'pr',
+    settings: `${SETTINGS}on_accept: pr\npr: {command: [./gh, create], status: [./gh, view]}\n`,
+    // A second request is refused.
+    files: {
+      gh: '#!/bin/sh\ncd ignored\nif [ "$1" = view ]; then cat state; exit; fi\n[ -e made ] && exit 1\necho \'{"state":"OPEN","url":"https://x/1"}\' > new; mv new state; touch made; echo https://x/1\n',
+    },
+    tasks: review('v'),
+    prepare: async (world) => {
+      const remote = world.path('ignored/remote.git');
+      world.git('init', '-q', '--bare', remote);
+      world.git('remote', 'add', 'origin', remote);
+      await accepted('v')(world);
+    },
+  },
+  {
     name: 'merge-conflict',
     settings: `${SETTINGS}on_accept: merge\n`,
     tasks: { ...review('v') },

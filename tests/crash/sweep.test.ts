@@ -15,6 +15,7 @@ const SHORT: Record<string, number> = {
   'accept-minor': 14,
   merge: 25,
   'merge-conflict': 25,
+  pr: 12,
   enqueue: 3,
   workflow: 90,
   'workflow-run': 24,
