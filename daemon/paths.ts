@@ -25,6 +25,9 @@ export class Workspace {
   get roles(): string {
     return join(this.root, 'roles');
   }
+  get skills(): string {
+    return join(this.root, 'skills');
+  }
   get schedules(): string {
     return join(this.root, 'schedules');
   }

@@ -120,6 +120,7 @@ const project = z.strictObject({
   fix: fixSchema.optional(),
   on_accept: onAccept.optional(),
   review: reviewSchema.optional(),
+  notes: z.string().min(1).optional(),
   budget: z.strictObject({ task_usd: usd.optional(), day_usd: usd.optional() }).default({}),
 });
 
@@ -218,6 +219,8 @@ export const settingsSchema = z.strictObject({
       number: z.number().int().nonnegative().default(20),
     })
     .prefault({}),
+  context: z.strictObject({ tokens: count.default(30_000) }).prefault({}),
+  notes: z.string().min(1).optional().describe('a file of the workspace'),
   secrets: z.record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/), secret).default({}),
   models: modelMap.default({}).describe('seniority to model for every agent; agents.<name>.models wins'),
   agents: z.record(z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_-]*$/), agentSchema).default({}),

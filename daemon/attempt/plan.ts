@@ -17,6 +17,7 @@ import type { Check, OnAccept, TaskSpec } from '../task/terms.ts';
 import { branchOf } from '../worktree/refs.ts';
 import { type Cap, capsOf } from './budget.ts';
 import type { Context } from './context.ts';
+import { skillsProblem } from './skills.ts';
 import { agentNameOf, chosen, whoDoes } from './who.ts';
 
 export interface Plan {
@@ -45,6 +46,8 @@ export interface Plan {
   max_attempts: number;
   /** What its final answer must fit. */
   schema: Schema | null;
+  /** The project's notes, a file of the workspace. */
+  notes: string | undefined;
   /** What agent `pattern` runs. */
   pattern: ChosenPattern | null;
   /** What its next run may use; none for an agent that is free. */
@@ -76,6 +79,15 @@ export function repoOf(task: Choice, settings: Settings, workspace: Workspace): 
 export const onAcceptOf = (spec: Pick<TaskSpec, 'on_accept' | 'project'>, settings: Settings): OnAccept =>
   spec.on_accept ?? (spec.project ? settings.projects[spec.project]?.on_accept : undefined) ?? settings.on_accept;
 
+/** None of a role that cannot be read: that is told when it is to work. */
+function skillsOf(role: string, workspace: Workspace): string[] {
+  try {
+    return readRole(workspace, role).skills ?? [];
+  } catch {
+    return [];
+  }
+}
+
 /** The agent that a task asks for; null where that is not known, since its role cannot be read. */
 function namedAgent(task: Task, settings: Settings, workspace: Workspace): string | null {
   // For most tasks nobody needs to know, and there may be very many.
@@ -105,6 +117,8 @@ export function vet(task: Task, settings: Settings, workspace: Workspace, agents
   if (wrong) return wrong;
   const problem = mcpProblem(spec.mcp) ?? patternProblem(spec, namedAgent(task, settings, workspace), workspace);
   if (problem) return problem;
+  const skills = skillsProblem(workspace, spec.skills ?? skillsOf(role, workspace));
+  if (skills) return skills;
   const repo = repoOf(task, settings, workspace);
   return existsSync(repo) ? null : `repo: "${repo}" does not exist`;
 }
@@ -149,6 +163,7 @@ export function makePlan(
     // A pattern whose work is there already has nothing to change.
     expect: helps ? 'any' : (spec.expect ?? (minor || pattern ? 'any' : 'changes')),
     pattern,
+    notes: project?.notes ?? settings.notes,
     timeout_ms: spec.timeout ?? settings.timeouts.agent,
     schema: helps ? SCHEMAS[helps.kind] : schemaOf(spec.output_schema ?? role.output_schema, workspace.root),
     max_attempts: spec.max_attempts ?? settings.retry.max_attempts,

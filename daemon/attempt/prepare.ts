@@ -21,6 +21,7 @@ import { taskHooks } from './hook.ts';
 import { withOwnServer } from './own-server.ts';
 import type { Plan } from './plan.ts';
 import { buildPrompt, buildSystemPrompt } from './prompt.ts';
+import { readNotes, readSkills } from './skills.ts';
 import { buildsOn, fillStep } from './step.ts';
 import { readWork, type Work, writeWork } from './work.ts';
 
@@ -59,27 +60,35 @@ export async function prepare(
   const pre = await taskHooks(ctx, 'pre_task', { ...moment, work });
   if ('ending' in pre) return pre;
   const session = resumable(task, plan) ? (task.state.session ?? null) : null;
+  const names = task.spec.skills ?? plan.role.skills ?? [];
+  const { skills, problems } = readSkills(ctx.workspace, names);
+  const notes = readNotes(ctx.workspace, plan.notes);
+  if (plan.notes !== undefined && notes === null) problems.push(`notes: ${plan.notes} cannot be read`);
+  const { prompt, left } = buildPrompt({
+    title: task.title,
+    body: filled.told,
+    branch: work.branch,
+    base: work.base,
+    worktree: work.worktree,
+    feedback: task.state.feedback ?? [],
+    dependencies: await dependencies(ctx, task),
+    context: pre.context,
+    checks: plan.checks.map(checkText),
+    protect: plan.protect,
+    schema: plan.schema,
+    passing: plan.helps !== null,
+    resumed: session !== null,
+    skills,
+    notes,
+    tokens: ctx.settings.context.tokens,
+  });
+  for (const message of [...problems, ...left.map((one) => `too long for the prompt: ${one}`)])
+    ctx.events.emit('warning', { task: task.id, message });
   const request: AgentRequest = {
     task_id: task.id,
     attempt: lock.attempt,
     // A check or a hook may have printed a key.
-    prompt: redact(
-      buildPrompt({
-        title: task.title,
-        body: filled.told,
-        branch: work.branch,
-        base: work.base,
-        worktree: work.worktree,
-        feedback: task.state.feedback ?? [],
-        dependencies: await dependencies(ctx, task),
-        context: pre.context,
-        checks: plan.checks.map(checkText),
-        protect: plan.protect,
-        schema: plan.schema,
-        passing: plan.helps !== null,
-        resumed: session !== null,
-      }),
-    ),
+    prompt: redact(prompt),
     system_prompt: buildSystemPrompt(plan.role.prompt),
     model: plan.model,
     worktree: work.worktree,
@@ -91,7 +100,7 @@ export async function prepare(
     }),
     endpoints: plan.endpoints,
     output_schema: plan.schema,
-    skills: task.spec.skills ?? plan.role.skills ?? [],
+    skills: names,
     max_turns: task.spec.max_turns ?? plan.role.max_turns ?? null,
     budget_usd: usdLeft(plan.caps),
     body: filled.body,

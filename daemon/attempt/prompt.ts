@@ -1,6 +1,8 @@
 // What the agent is told: the task, where it works, what came before, what will be checked. Kept in the run's folder as it was sent.
 import { askForJson, type Schema } from '../task/answer.ts';
 import type { Feedback } from '../task/terms.ts';
+import { fitTokens, type Section } from './room.ts';
+import type { Skill } from './skills.ts';
 
 export interface PromptParts {
   title: string;
@@ -18,6 +20,11 @@ export interface PromptParts {
   schema: Schema | null;
   /** It reviews or fixes: nothing that it changes is kept. */
   passing: boolean;
+  skills: Skill[];
+  /** The notes of the project, and where they lie. */
+  notes: { path: string; text: string } | null;
+  /** How long it may be. What is the task's own is never cut. */
+  tokens: number;
   /** The session goes on: the agent knows the task already. */
   resumed: boolean;
 }
@@ -25,19 +32,47 @@ export interface PromptParts {
 /** Earlier feedback that is told; older entries rarely help and always cost. */
 const FEEDBACK_KEPT = 5;
 
-/** The prompt of one run, as markdown. Sections without content are left out. */
-export function buildPrompt(parts: PromptParts): string {
-  const news = [feedbackSection(parts), section('From the hooks of this workspace', parts.context.join('\n\n'))];
-  const sections = parts.resumed
+/** The prompt of one run, as markdown, and what did not fit into it. Sections without content are left out. */
+export function buildPrompt(parts: PromptParts): { prompt: string; left: string[] } {
+  const news: Section[] = [
+    { text: feedbackSection(parts), name: 'feedback', worth: 5 },
+    {
+      text: section('From the hooks of this workspace', parts.context.join('\n\n')),
+      name: 'text of hooks',
+      worth: 4,
+    },
+  ];
+  const own: Section[] = parts.resumed
     ? [
-        'You worked on this task before and your session goes on. Look at the state of the working tree first.',
+        {
+          text: 'You worked on this task before and your session goes on. Look at the state of the working tree first.',
+        },
         ...news,
-        rules(parts),
       ]
-    : [task(parts), dependencySection(parts), ...news, rules(parts)];
-  if (parts.schema) sections.push(section('Your final answer', askForJson(parts.schema)));
-  return `${sections.filter(Boolean).join('\n\n')}\n`;
+    : [
+        { text: task(parts) },
+        ...parts.skills.map(skillSection),
+        { text: dependencySection(parts), name: 'results of dependencies', worth: 2 },
+        notesSection(parts),
+        ...news,
+      ];
+  const last = [rules(parts), parts.schema ? section('Your final answer', askForJson(parts.schema)) : ''];
+  const { text, left } = fitTokens([...own, ...last.map((one) => ({ text: one }))], parts.tokens);
+  const told = section('Left out, since it would be too long', left.map((one) => `- ${one}`).join('\n'));
+  return { prompt: `${text}${told && `\n\n${told}`}\n`, left };
 }
+
+const skillSection = ({ name, dir, text }: Skill): Section => ({
+  text: section(`Skill: ${name}`, `What it names lies in ${dir}.\n\n${text}`),
+  name: `skill ${name}`,
+  worth: 3,
+  whole: `${dir}/SKILL.md`,
+});
+
+const notesSection = ({ notes }: PromptParts): Section =>
+  notes
+    ? { text: section('Notes of this project', notes.text), name: `notes (${notes.path})`, worth: 1 }
+    : { text: '' };
 
 const section = (heading: string, text: string): string => (text.trim() ? `## ${heading}\n\n${text.trim()}` : '');
 

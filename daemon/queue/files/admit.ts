@@ -92,7 +92,10 @@ export class Door {
   /** Only what passed is remembered, and what a kind does not tell is asked each time. */
   #vetKind(task: Task, kind: string): string | null {
     const plain =
-      task.spec.output_schema === undefined && task.spec.mcp === undefined && task.spec.pattern === undefined;
+      task.spec.output_schema === undefined &&
+      task.spec.mcp === undefined &&
+      task.spec.pattern === undefined &&
+      task.spec.skills === undefined;
     if (plain && Date.now() - (this.#vetted.get(kind) ?? 0) < VETTED_MS) return null;
     const reason = this.#options.vet(task);
     if (this.#vetted.size > KINDS) this.#vetted.clear();

@@ -1,0 +1,59 @@
+// Skills and notes reach the agent; one that does not exist is refused; what does not fit is left out and told.
+import { readFileSync } from 'node:fs';
+import { expect, it } from 'vitest';
+import { workspaces } from '../helpers/workspace.ts';
+
+const make = workspaces();
+const SETTINGS = 'agent: bot\nagents: {bot: {command: [./bot]}}\nretry: {initial: 100ms}\n';
+const BOT = '#!/bin/sh\ncat > "$TOWPATH_WORKSPACE/request-$TOWPATH_TASK_ID.json"\n';
+const skill = (text: string) => `---\nname: tidy\ndescription: how to tidy\n---\n${text}\n`;
+
+it('a skill of the task or of its role is in the prompt, with its folder', () => {
+  const ws = make(`${SETTINGS}notes: docs/NOTES.md\nprojects: {app: {notes: docs/APP.md}, none: {notes: gone.md}}\n`);
+  ws.file('bot', BOT, 0o755);
+  ws.file('skills/tidy/SKILL.md', skill('Sweep first.'));
+  ws.file('skills/plan/SKILL.md', 'Think first.');
+  ws.file('docs/NOTES.md', 'We use tabs.\n');
+  ws.file('docs/APP.md', 'We use blanks.\n');
+  ws.file('roles/planner.md', '---\nskills: [plan]\n---\nPlan.\n');
+  ws.file('roles/lost.md', '---\nskills: [nowhere]\n---\nPlan.\n');
+  const task = (matter: string) => `---\nexpect: any\n${matter}---\nDo it.\n`;
+  ws.drop('own', task('skills: [tidy]\n'));
+  ws.drop('role', task('role: planner\nproject: app\n'));
+  ws.drop('without', task('project: none\n'));
+  for (const [id, matter] of [
+    ['lost', 'role: lost\n'],
+    ['unknown', 'skills: [tidy, missing]\n'],
+    ['out', 'skills: [../docs]\n'],
+  ] as const)
+    ws.file(`queues/incoming/${id}.md`, task(matter));
+  const { stdout, stderr } = ws.drain();
+  const asked = (id: string) =>
+    JSON.parse(readFileSync(ws.path(`request-${id}.json`), 'utf8')) as { prompt: string; skills: string[] };
+  expect(asked('own').skills).toEqual(['tidy']);
+  expect(asked('own').prompt).toContain(
+    `## Skill: tidy\n\nWhat it names lies in ${ws.path('skills/tidy')}.\n\nSweep first.\n`,
+  );
+  expect(asked('own').prompt).toContain('## Notes of this project\n\nWe use tabs.\n');
+  expect(asked('role').prompt).toContain('Think first.');
+  expect(asked('role').prompt).toContain('We use blanks.');
+  expect(asked('without').prompt).not.toContain('Notes of this project');
+  expect(stdout + stderr).toContain('notes: gone.md cannot be read');
+  const refused = (id: string) => ws.show(id).reason;
+  expect(refused('lost')).toBe('skills: "nowhere" does not exist: write skills/nowhere/SKILL.md');
+  expect(refused('unknown')).toBe('skills: "missing" does not exist: write skills/missing/SKILL.md');
+  expect(refused('out')).toContain('skills: "../docs" is not allowed');
+});
+
+it('what does not fit is left out, and prompt and log say so', () => {
+  const ws = make(`${SETTINGS}notes: NOTES.md\ncontext: {tokens: 500}\n`);
+  ws.file('bot', BOT, 0o755);
+  ws.file('NOTES.md', 'one of many notes\n'.repeat(500));
+  ws.drop('t', '---\nexpect: any\n---\nDo it.\n');
+  const { code, stdout, stderr } = ws.drain();
+  expect(code).toBe(0);
+  const { prompt } = JSON.parse(readFileSync(ws.path('request-t.json'), 'utf8')) as { prompt: string };
+  expect(prompt).toMatch(/## Left out, since it would be too long\n\n- notes \(NOTES\.md\): (cut|left out)/);
+  expect(prompt.length).toBeLessThan(2500);
+  expect(stdout + stderr).toContain('too long for the prompt: notes (NOTES.md)');
+});
