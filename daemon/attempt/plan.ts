@@ -79,21 +79,10 @@ export function repoOf(task: Choice, settings: Settings, workspace: Workspace): 
 export const onAcceptOf = (spec: Pick<TaskSpec, 'on_accept' | 'project'>, settings: Settings): OnAccept =>
   spec.on_accept ?? (spec.project ? settings.projects[spec.project]?.on_accept : undefined) ?? settings.on_accept;
 
-/** None of a role that cannot be read: that is told when it is to work. */
-function skillsOf(role: string, workspace: Workspace): string[] {
+/** Null for one that cannot be read: that is told when it is to work. */
+function roleOf(name: string, workspace: Workspace): Role | null {
   try {
-    return readRole(workspace, role).skills ?? [];
-  } catch {
-    return [];
-  }
-}
-
-/** The agent that a task asks for; null where that is not known, since its role cannot be read. */
-function namedAgent(task: Task, settings: Settings, workspace: Workspace): string | null {
-  // For most tasks nobody needs to know, and there may be very many.
-  if (task.spec.agent !== undefined || task.spec.pattern === undefined) return task.spec.agent ?? null;
-  try {
-    return agentNameOf(task, readRole(workspace, task.spec.role ?? DEFAULT_ROLE), settings);
+    return readRole(workspace, name);
   } catch {
     return null;
   }
@@ -115,9 +104,11 @@ export function vet(task: Task, settings: Settings, workspace: Workspace, agents
   if (nobody) return `review: the role "${nobody}" does not exist: write ${join('roles', `${nobody}.md`)}`;
   const wrong = schemaProblem(spec.output_schema, workspace.root);
   if (wrong) return wrong;
-  const problem = mcpProblem(spec.mcp) ?? patternProblem(spec, namedAgent(task, settings, workspace), workspace);
+  const its = roleOf(role, workspace);
+  const agent = spec.agent ?? (its && agentNameOf(task, its, settings));
+  const problem = mcpProblem(spec.mcp) ?? patternProblem(spec, its ?? {}, agent, workspace);
   if (problem) return problem;
-  const skills = skillsProblem(workspace, spec.skills ?? skillsOf(role, workspace));
+  const skills = skillsProblem(workspace, spec.skills ?? its?.skills ?? []);
   if (skills) return skills;
   const repo = repoOf(task, settings, workspace);
   return existsSync(repo) ? null : `repo: "${repo}" does not exist`;
@@ -143,7 +134,7 @@ export function makePlan(
   const helps = helpOf(workspace, task.id);
   const minor = helps ? helps.commit === null : spec.complexity === 'minor';
   const found = agents.get(who.agent);
-  const pattern = who.agent === 'pattern' ? choosePattern(spec, workspace) : null;
+  const pattern = who.agent === 'pattern' ? choosePattern(spec, role, workspace) : null;
   return {
     role,
     chosen: found,

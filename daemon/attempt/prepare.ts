@@ -3,7 +3,7 @@
 import { existsSync, realpathSync } from 'node:fs';
 import { mcpServers } from '../agents/mcp.ts';
 import type { AgentRequest } from '../agents/port.ts';
-import { patternCall } from '../patterns/choose.ts';
+import { filledIn, patternCall } from '../patterns/choose.ts';
 import { type Lock, type Task, toJson } from '../queue/port.ts';
 import { redact } from '../secrets.ts';
 import { worktreesDir } from '../settings.ts';
@@ -104,7 +104,7 @@ export async function prepare(
     max_turns: task.spec.max_turns ?? plan.role.max_turns ?? null,
     budget_usd: usdLeft(plan.caps),
     body: filled.body,
-    ...(plan.pattern ? { pattern: callOf(ctx, task, plan.pattern, work) } : {}),
+    ...(plan.pattern ? { pattern: callOf(ctx, task, filledIn(plan.pattern, filled.fill), work) } : {}),
     run_dir: ctx.workspace.run(task.id, lock.attempt),
   };
   return { work, request, env: { ...pre.env, ...filled.env } };

@@ -15,12 +15,14 @@ export interface Filled {
   /** The same for the shell: it reads the values from files, so that none of them is ever taken for a command. */
   body: string;
   env: Record<string, string>;
+  /** Fills variables into any text. */
+  fill: (text: string) => string;
 }
 
 /** The text of a task with its variables filled in; a task that is no step stays as it is. */
 export async function fillStep(ctx: Queues, task: Task): Promise<Filled | { ending: Ending }> {
   const known = stepOf(ctx.workspace, task.id);
-  if (!known) return { told: task.body, body: task.body, env: {} };
+  if (!known) return { told: task.body, body: task.body, env: {}, fill: (text) => text };
   const runs = new Runs(ctx.workspace, ctx.settings.durability);
   const plan = runs.plan(known.run);
   const step = plan?.steps[known.step];
@@ -37,6 +39,7 @@ export async function fillStep(ctx: Queues, task: Task): Promise<Filled | { endi
     told: `${substitute(task.body, values).trimEnd()}${asked(step)}\n`,
     body: before + unescaped(task.body),
     env: { TOWPATH_INPUTS: dir },
+    fill: (text) => substitute(text, values),
   };
 }
 

@@ -2,7 +2,7 @@
 import { messageOf, TowpathError } from '../errors.ts';
 import type { Workspace } from '../paths.ts';
 import { fill, type Misfit } from '../task/answer.ts';
-import type { TaskJson, TaskSpec } from '../task/terms.ts';
+import type { TaskJson } from '../task/terms.ts';
 import { type Pattern, patternNames, readPattern } from './read.ts';
 
 export interface Chosen {
@@ -14,17 +14,41 @@ export interface Chosen {
 /** So many of what is wrong are told. */
 const TOLD = 3;
 
-/** The pattern and the inputs of a task for agent `pattern`. Throws `not_found`, `task_refused`. */
-export function choosePattern(
-  { pattern: name, inputs = {} }: Pick<TaskSpec, 'pattern' | 'inputs'>,
-  workspace: Workspace,
-) {
+/** What a task or its role says of patterns. */
+export interface Asked {
+  pattern?: string | undefined;
+  inputs?: Record<string, unknown> | undefined;
+}
+
+const VARIABLE = /\$\{[A-Za-z_][A-Za-z0-9_]*\}/;
+
+/**
+ * The pattern and the inputs that a task asks for, those of its role below its own. Inputs that hold variables of a workflow are
+ * not checked yet. Throws `not_found`, `task_refused`.
+ */
+export function choosePattern(own: Asked, role: Asked, workspace: Workspace): Chosen {
+  const name = own.pattern ?? role.pattern;
   if (name === undefined)
     throw new TowpathError(
       'task_refused',
       `pattern: nothing is not allowed with agent: pattern: one of ${patternNames(workspace).join(', ')}`,
     );
-  return withInputs(readPattern(workspace, name), inputs);
+  const pattern = readPattern(workspace, name);
+  const inputs = { ...(own.pattern === undefined || own.pattern === role.pattern ? role.inputs : {}), ...own.inputs };
+  return VARIABLE.test(JSON.stringify(inputs)) ? { pattern, inputs } : withInputs(pattern, inputs);
+}
+
+/** The same with the variables filled in and checked. Throws `task_refused`. */
+export function filledIn({ pattern, inputs }: Chosen, fill: (text: string) => string): Chosen {
+  if (!VARIABLE.test(JSON.stringify(inputs))) return { pattern, inputs };
+  const walk = (at: unknown): unknown => {
+    if (typeof at === 'string') return fill(at);
+    if (Array.isArray(at)) return at.map(walk);
+    if (typeof at !== 'object' || at === null) return at;
+    return Object.fromEntries(Object.entries(at).map(([key, value]) => [key, walk(value)]));
+  };
+  // What a step puts out is text.
+  return withInputs(pattern, walk(inputs) as Record<string, unknown>, true);
 }
 
 /** `coerce`: texts from a command line become what the schema asks for. Throws `task_refused`. */
@@ -38,13 +62,13 @@ export function withInputs(pattern: Pattern, given: Record<string, unknown>, coe
   throw new TowpathError('task_refused', `${told} (pattern ${pattern.name} takes: ${known})`);
 }
 
-/** Why a task can never run for what it says of patterns, or null. `agent` is null where it is not known. */
-export function patternProblem(spec: TaskSpec, agent: string | null, workspace: Workspace): string | null {
-  if (spec.pattern !== undefined && agent !== null && agent !== 'pattern')
-    return `pattern: "${spec.pattern}" is not allowed with agent: ${agent}: write agent: pattern`;
+/** Why a task can never run for what it or its role says of patterns, or null. `agent` is null where it is not known. */
+export function patternProblem(own: Asked, role: Asked, agent: string | null, workspace: Workspace): string | null {
+  if (own.pattern !== undefined && agent !== null && agent !== 'pattern')
+    return `pattern: "${own.pattern}" is not allowed with agent: ${agent}: write agent: pattern`;
   if (agent !== 'pattern') return null;
   try {
-    choosePattern(spec, workspace);
+    choosePattern(own, role, workspace);
     return null;
   } catch (thrown) {
     return thrown instanceof TowpathError ? thrown.line : messageOf(thrown);

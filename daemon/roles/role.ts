@@ -19,6 +19,9 @@ const schema = z.looseObject({
   tools: z.array(z.string()).optional(),
   output_schema: z.union([z.string().min(1), z.record(z.string(), z.unknown())]).optional(),
   max_turns: z.number().int().positive().optional(),
+  /** With agent `pattern`: what it runs, and inputs that a task may add to. */
+  pattern: z.string().min(1).optional(),
+  inputs: z.record(z.string(), z.unknown()).optional(),
 });
 
 export type Role = z.output<typeof schema> & { name: string; prompt: string };

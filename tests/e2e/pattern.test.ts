@@ -179,3 +179,42 @@ it('without it a task is filed; wrong inputs are refused there', () => {
   expect(ws.git('show', 'towpath/cleanup:src/a.js')).toBe('a();\n');
   expect(ws.show('cleanup').result).toBe('0 files removed, 1 trimmed');
 });
+
+it('a role names the pattern for its tasks; a step of a workflow fills its variables in', () => {
+  const ws = withPattern();
+  ws.file('roles/maker.md', '---\nagent: pattern\npattern: writer\ninputs: {path: by role, times: 5}\n---\nMakes.\n');
+  ws.file(
+    'roles/step.md',
+    `---\nagent: pattern\npattern: writer\ninputs: {path: "at \${WHERE}", times: "\${N}"}\n---\nMakes.\n`,
+  );
+  ws.drop('own', '---\nrole: maker\ninputs: {times: 7}\n---\nMake it.\n');
+  ws.file('queues/incoming/bad.md', '---\nrole: maker\ninputs: {times: 0}\n---\nMake it.\n');
+  expect(ws.drain().code).toBe(1);
+  expect(call(ws)).toMatchObject({ inputs: { path: 'by role', times: 7 } });
+  expect(ws.show('own').queue).toBe('done');
+  expect(ws.show('bad').reason).toContain('inputs.times: 0 is not allowed');
+  const flow = ws.file(
+    'workflows/make.workflow.md',
+    `# Make\n\n## Make it\n\n* **Agent:** [Step](../roles/step.md)\n* **Input:** \${WHERE}, \${N}\n\nMake \${WHERE}, \${N} times.\n`,
+  );
+  const run = (n: string) => {
+    const made = ws.json<{ tasks: { id: string }[] }>([
+      'workflow',
+      'run',
+      flow,
+      '--var',
+      'WHERE=home',
+      '--var',
+      `N=${n}`,
+    ]);
+    ws.drain();
+    return ws.show(made.tasks[0]!.id);
+  };
+  expect(run('3')).toMatchObject({ queue: 'done', result: 'all made' });
+  expect(call(ws)).toMatchObject({ inputs: { path: 'at home', times: 3 } });
+  expect(run('many')).toMatchObject({
+    queue: 'failed',
+    outcome: 'refused',
+    reason: expect.stringContaining('inputs.times: "many"'),
+  });
+});

@@ -95,6 +95,7 @@ export class Door {
       task.spec.output_schema === undefined &&
       task.spec.mcp === undefined &&
       task.spec.pattern === undefined &&
+      task.spec.inputs === undefined &&
       task.spec.skills === undefined;
     if (plain && Date.now() - (this.#vetted.get(kind) ?? 0) < VETTED_MS) return null;
     const reason = this.#options.vet(task);
