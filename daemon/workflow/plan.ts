@@ -66,11 +66,13 @@ export class Runs {
     write(PLAN, JSON.stringify(plan));
     for (const name of ['vars', 'items', '.']) this.#disk.sync(join(aside, name));
     renameSync(aside, dir);
-    this.#disk.sync(dirname(dir));
+    for (const parent of [dirname(dir), this.#workspace.state]) this.#disk.sync(parent);
   }
 
   /** The plan of a run; null when there is none. */
   plan(run: string): Plan | null {
+    // It may be what a person typed: a path is no name.
+    if (!/^[a-z0-9-]+$/.test(run)) return null;
     return readJson<Plan>(join(this.#workspace.workflow(run), PLAN));
   }
 
