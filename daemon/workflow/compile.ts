@@ -7,6 +7,7 @@ import { isAlive, self } from '../process/identity.ts';
 import { keepOrigin, type Origin } from '../queue/files/subtasks.ts';
 import { taskText } from '../queue/polled.ts';
 import type { QueuePort } from '../queue/port.ts';
+import { DEFAULT_ROLE } from '../roles/role.ts';
 import { parseTask } from '../task/file.ts';
 import { type Bound, bind } from './check.ts';
 import { orderOf } from './graph.ts';
@@ -81,7 +82,7 @@ function planOf(file: string, workflow: Workflow, steps: readonly Bound[]): Plan
     ...{ version: 1, run, title: workflow.title || name, file, created_at: now(), by: self() },
     steps: steps.map(({ step, inputs, when, each, needs }, at) => ({
       id: `${run}.${at + 1}-${slugOf(step.name, 40) || 'step'}`,
-      ...{ name: step.name, role: step.role?.text ?? '', inputs, when, each, needs },
+      ...{ name: step.name, role: step.role?.text ?? DEFAULT_ROLE, inputs, when, each, needs },
       outputs: step.outputs.map(({ text }) => text),
       matter: { expect: 'any', ...workflow.matter, ...step.matter },
       body: `# ${step.name}\n\n${step.instruction}\n`,

@@ -51,7 +51,18 @@ const PLAIN: Readonly<Record<string, string>> = {
   Complexity: 'complexity',
   Schema: 'output_schema',
 };
-const FIELDS = ['Agent', 'Input', 'Output', 'After', 'If', 'For each', 'Checks', ...Object.keys(PLAIN)];
+const FIELDS = [
+  'Agent',
+  'Input',
+  'Output',
+  'After',
+  'If',
+  'For each',
+  'Checks',
+  'Pattern',
+  'With',
+  ...Object.keys(PLAIN),
+];
 const REPEATED = ['Input', 'Output', 'After'];
 
 const FIELD = /^[*-][ \t]+\*\*([^*]+?):?\*\*:?[ \t]*(.*?)[ \t\r]*$/;
@@ -143,7 +154,7 @@ class Builder {
     this.step.instruction = lines.join('\n').trimEnd();
     this.step.uses = referencesIn(lines.join('\n')).map((one) => placed(one, lines, first));
     if (this.step.instruction === '') this.#wrong(this.step, `"${this.step.name}" has no instruction`);
-    if (!this.step.role && !this.#seen.has('Agent'))
+    if (!this.step.role && !this.#seen.has('Agent') && !this.#seen.has('Pattern'))
       this.#wrong(this.step, `"${this.step.name}" has no agent: write "* **Agent:** [Name](../roles/name.md)"`);
   }
 
@@ -163,6 +174,9 @@ class Builder {
     else if (key === 'After') this.step.after.push(...split(value, word));
     else if (key === 'If') this.#when(value, word);
     else if (key === 'For each') this.#each(value, word);
+    else if (key === 'Pattern')
+      Object.assign(this.step.matter, { agent: 'pattern', pattern: value.replace(/^`(.*)`$/, '$1') });
+    else if (key === 'With') this.#with(value, word);
     else this.#checks(value, word);
   }
 
@@ -213,6 +227,18 @@ class Builder {
       const item = word(found[2]!, value.lastIndexOf('$'));
       this.step.each = { list: word(found[1]!, 0), item, in_turn: found[3] !== undefined };
     }
+  }
+
+  /** Inputs of a pattern: they are checked before anything is filed, so no variable stands in them. */
+  #with(value: string, word: At): void {
+    let inputs: unknown = null;
+    try {
+      inputs = JSON.parse(value.replace(/^`(.*)`$/, '$1'));
+    } catch {
+      // Told below.
+    }
+    if (typeof inputs === 'object' && inputs !== null && !Array.isArray(inputs)) this.step.matter['inputs'] = inputs;
+    else this.#wrong(word('', 0), 'With: write the inputs of the pattern as a JSON object');
   }
 
   #checks(value: string, word: At): void {

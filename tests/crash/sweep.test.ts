@@ -17,8 +17,8 @@ const SHORT: Record<string, number> = {
   'merge-conflict': 25,
   pr: 12,
   enqueue: 3,
-  workflow: 90,
-  'workflow-run': 24,
+  workflow: 300,
+  'workflow-run': 45,
 };
 
 for (const scenario of SCENARIOS.filter(({ name }) => name in SHORT))

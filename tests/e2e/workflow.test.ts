@@ -222,6 +222,25 @@ describe('values', () => {
   );
 });
 
+it(
+  'has steps that run a pattern, with inputs that are checked before anything is filed',
+  () => {
+    const ws = make();
+    const text = (inputs: string) =>
+      `## Look\n\n* **Pattern:** automation_status\n* **With:** ${inputs}\n* **Output:** \${REPORT}\n\nLook.\n\n${steps(['Tell', '* **Input:** ${REPORT}\n', '<${REPORT}>'])}`;
+    const path = ws.file('workflows/w.workflow.md', text('{"format": "never"}'));
+    const refused = ws.run(['workflow', 'run', path]);
+    expect(refused).toMatchObject({ code: 3, stderr: expect.stringContaining(':1:4: "Look": ') as string });
+    expect(queued(ws)).toEqual([]);
+    const run = start(ws, text('{"format": "json"}'));
+    const drained = ws.drain();
+    expect(drained.code, drained.stdout).toBe(0);
+    expect(ws.show(`${run}.1-look`)).toMatchObject({ agent: 'pattern', outcome: 'ok' });
+    expect(asked(ws, `${run}.2-tell`)).toContain('<0 of 10 areas are automated');
+  },
+  SLOW_MS,
+);
+
 describe('a run', () => {
   const CHAIN = steps(
     ['Begin', '* **Output:** ${B}\n', 'Begin.'],

@@ -189,6 +189,11 @@ describe('a mistake', () => {
       [expect.stringMatching(/^4:17 \$\{L\} is not defined/) as string],
     ],
     [
+      'bad With',
+      step('A', '* **Pattern:** cleanup\n* **With:** [1]\n'),
+      ['5:13 With: write the inputs of the pattern as a JSON object'],
+    ],
+    [
       'bad Checks',
       step('A', '* **Checks:** npm test\n'),
       [expect.stringMatching(/^4:15 Checks: write each command/) as string],
