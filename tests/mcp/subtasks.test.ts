@@ -54,6 +54,13 @@ describe('inside a run', () => {
       await ws.reaches('one', 'done');
       expect(ws.json(['show', 'one'])).toMatchObject({ parent: 'p', data: { project: 'app' }, outcome: 'ok' });
       await client.call('enqueue_task', { id: 'two', repo: '.', body: lasting('two').replace(/^---.*?---\n/s, '') });
+      for (const [key, value] of [
+        ['on_accept', 'merge'],
+        ['budget_usd', 500],
+      ] as const) {
+        const loose = await client.call('enqueue_task', { id: 'loose', [key]: value, body: block('true') });
+        expect(loose.text).toContain(`${key} is for a person to say`);
+      }
       const below = await connect(ws, await runOf(ws, 'two'));
       const deeper = await below.call('enqueue_task', { id: 'three', body: block('true') });
       expect(deeper).toMatchObject({ isError: true, value: { error: { code: 'task_refused' } } });

@@ -7,7 +7,7 @@ import { TowpathError } from '../../errors.ts';
 import { filedBy, keepOrigin, parentOf } from '../../queue/files/subtasks.ts';
 import { taskText } from '../../queue/polled.ts';
 import { DEFAULT_ROLE, readRole } from '../../roles/role.ts';
-import type { AgentSettings } from '../../settings.ts';
+import type { AgentSettings, Settings } from '../../settings.ts';
 import { parseTask } from '../../task/file.ts';
 import { reviewersOf } from '../../task/review.ts';
 import type { TaskSpec } from '../../task/terms.ts';
@@ -81,6 +81,7 @@ export async function fileSubtask(
   const parsed = parseTask(Buffer.from(content));
   // Refused, or taken: submitting says so, in the same words as for any task.
   if (parsed.refusal || (await queue.get(id))) return submit(opened, submission);
+  refuseLess(parsed.spec, settings);
   await refuseMore(opened, record.agent, parsed.spec);
   const origin = keepOrigin(workspace, settings.durability, id, { parent, depth });
   try {
@@ -89,6 +90,18 @@ export async function fileSubtask(
     origin.undo();
     throw thrown;
   }
+}
+
+/** What a person has said of results and of money is not for an agent to loosen. */
+function refuseLess({ on_accept, review, budget_usd, project }: TaskSpec, settings: Settings): void {
+  const refuse = (what: string) => {
+    throw new TowpathError('task_refused', `${what} is for a person to say`, 'leave it out');
+  };
+  if (on_accept !== undefined) refuse('on_accept');
+  const own = project ? settings.projects[project] : undefined;
+  const asked = own?.review ?? settings.review;
+  if (review !== undefined && asked !== 'none' && JSON.stringify(review) !== JSON.stringify(asked)) refuse('review');
+  if (budget_usd !== undefined && budget_usd > (own?.budget.task_usd ?? settings.budget.task_usd)) refuse('budget_usd');
 }
 
 const RANK: Record<AgentSettings['permissions'], number> = { read: 0, edits: 1, full: 2 };

@@ -61,6 +61,8 @@ export const taskKeys = {
     .optional()
     .describe('none, human, agent, the name of a role, or a list of them'),
   fix: text.describe('patch: a failed check is first answered with a patch; or none'),
+  on_accept: text.describe('branch, merge or pr: what becomes of an accepted branch; not inside a run'),
+  pattern: text.describe('with agent pattern: the name of a pattern'),
   expect: text.describe('changes (a result without a change does not count) or any'),
   timeout: text.describe('such as 10m'),
   max_attempts: number,
