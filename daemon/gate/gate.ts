@@ -186,7 +186,7 @@ async function waitForReview(ctx: Context, task: Task, by: 'human' | Waiting): P
     : `waits for review: "towpath accept ${task.id}" or "towpath reject ${task.id} -m …"`;
   const waiting = await ctx.queue.move(task.id, 'provisional', {
     to: 'provisional',
-    state: { reason, waits_for, awaits: agents.length ? agents.map(({ id }) => id) : undefined },
+    state: { reason, waits_for, awaits: agents.length ? agents.map(({ id }) => id) : undefined, not_before: undefined },
   });
   ctx.events.emit('transition', { task: task.id, from: 'provisional', to: 'provisional', reason });
   return waiting;

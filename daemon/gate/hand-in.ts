@@ -36,7 +36,7 @@ export async function handIn(ctx: Owner, task: Task, to: 'merge' | 'pr'): Promis
     to: 'provisional',
     state: {
       ...{ outcome: 'ok', reason, waits_for: to },
-      ...{ not_before: undefined, resolved: undefined, last_error: undefined, last_tree: undefined },
+      ...{ awaits: undefined, not_before: undefined, resolved: undefined, last_error: undefined, last_tree: undefined },
     },
   });
   ctx.events.emit('transition', { task: task.id, from: task.queue, to: 'provisional', reason });

@@ -159,6 +159,16 @@ it('what a reviewer changes is thrown away and told, also on the branch that it 
   tidy(ws);
 });
 
+it('where results are merged, what a reviewer changes is not', () => {
+  const ws = setUp({ reviewer: answers(verdict('accept'), 'echo sly > sly.txt; ') }, 'on_accept: merge\n');
+  ws.drop('t', shellTask('echo honest > f', 'review: agent\n'));
+  expect(ws.drain().code).toBe(0);
+  expect([ws.where('t'), ws.where('t.review-1')]).toEqual(['done', 'done']);
+  expect(ws.git('show', 'main:f')).toBe('honest\n');
+  expect(ws.git('ls-tree', '--name-only', 'main').split('\n')).not.toContain('sly.txt');
+  tidy(ws);
+});
+
 it('agents first, then a person; and whoever waits for agents takes no room in provisional', () => {
   const ws = setUp({ reviewer: answers(verdict('accept')) }, 'limits: {provisional: 1}\nconcurrency: 1\n');
   ws.drop('a', shellTask('echo > a', 'review: agent\n'));
