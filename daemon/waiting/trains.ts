@@ -1,7 +1,7 @@
 // Accepted results on their way: one train for each repository and base branch, and pull requests that are being opened.
 import type { Context } from '../attempt/context.ts';
 import { messageOf } from '../errors.ts';
-import { isOpened, openPull } from '../gate/pull/pull.ts';
+import { isTold, openPull } from '../gate/pull/pull.ts';
 import { keyOf, type Line, lineOf } from '../gate/train/riders.ts';
 import { runTrain } from '../gate/train/train.ts';
 import type { Task } from '../queue/port.ts';
@@ -57,11 +57,11 @@ export class Trains {
       if (wait > 0) this.#around.nudge(wait);
       else if (line) this.#start(`merge ${keyOf(line)}`, (ctx, signal) => this.#train(ctx, line, signal));
     }
-    for (const { id } of pr)
-      if (!isOpened(this.#ctx, id))
-        this.#start(`pr ${id}`, async (ctx, signal) => {
-          const task = await openPull(ctx, id, signal);
-          if (task) this.#around.ended(task.id, task);
+    for (const task of pr)
+      if (!isTold(this.#ctx, task))
+        this.#start(`pr ${task.id}`, async (ctx, signal) => {
+          const waiting = await openPull(ctx, task.id, signal);
+          if (waiting) this.#around.ended(task.id, waiting);
         });
   }
 

@@ -41,10 +41,14 @@ async function offered(ctx: Context, id: string): Promise<Offered | null> {
 }
 
 /** Whether its pull request is open for what was accepted last. */
-export function isOpened(ctx: Context, id: string): boolean {
+function isOpened(ctx: Context, id: string): boolean {
   const commit = readWork(ctx.workspace, id)?.handed?.commit;
   return commit !== undefined && readPull(ctx, id).opened === commit;
 }
+
+/** The same, and its task says so: killed in between, only that is left to be done. */
+export const isTold = (ctx: Context, { id, state }: Task): boolean =>
+  isOpened(ctx, id) && (state.pr ?? null) === readPull(ctx, id).url;
 
 /** Pushes the branch and opens the request, unless it is there. Entered again after a kill it opens no second one. */
 export async function openPull(ctx: Context, id: string, signal: AbortSignal): Promise<Task | null> {
@@ -74,6 +78,7 @@ async function open(
   const { id } = task;
   const { pr } = ctx.settings;
   let record = readPull(ctx, id);
+  if (record.opened === commit) return record.url;
   const { pushed } = record;
   // Before it is there: what a kill left on the server is known for ours.
   record = writePull(ctx, id, { ...record, pushed: [...pushed.filter((one) => one !== commit), commit] });
