@@ -13,6 +13,8 @@ const QUIET = {
   OPENCODE_DISABLE_LSP_DOWNLOAD: '1',
   OPENCODE_DISABLE_SHARE: '1',
   OPENCODE_DISABLE_TERMINAL_TITLE: '1',
+  // It asks the npm registry at its start: one that is out of reach was tried again for more than a minute, in silence.
+  npm_config_fetch_retries: '0',
   // Servers and commands that the worktree names would be run; its rules are handed over as instructions.
   OPENCODE_DISABLE_PROJECT_CONFIG: '1',
 };
