@@ -1,6 +1,7 @@
 // What a person may do to a task, one verb a function; the same with and without a daemon.
 
 import { runTarget } from './agents/kept.ts';
+import { readDivided } from './attempt/breakdown.ts';
 import { cleanUp, keepsFailed } from './attempt/clean.ts';
 import type { Context } from './attempt/context.ts';
 import { failure } from './attempt/ending.ts';
@@ -75,9 +76,24 @@ export async function reject(op: Operator, id: string, message: string): Promise
   return back;
 }
 
-/** failed, blocked, done → incoming, with all attempts anew. Feedback, session and branch stay. */
+/** The tasks that a divided one waits for, in some of the queues. */
+async function partsOf(op: Operator, id: string, ...queues: Queue[]): Promise<string[]> {
+  const ids = readDivided(op.workspace, id)?.subtasks.map((part) => part.id) ?? [];
+  const found = await Promise.all(ids.map((one) => op.queue.get(one)));
+  return found.flatMap((one) => (one && queues.includes(one.queue) ? [one.id] : []));
+}
+
+/**
+ * failed, blocked, done → incoming, with all attempts anew. Feedback, session and branch stay. Of one that waits for subtasks, those
+ * that failed are retried.
+ */
 export async function retry(op: Operator, id: string): Promise<Task> {
-  return move(op, await find(op, id, 'failed', 'blocked', 'done'), 'incoming', FRESH);
+  const task = await find(op, id, 'failed', 'blocked', 'done');
+  const failed = task.queue === 'blocked' || task.queue === 'failed' ? await partsOf(op, id, 'failed') : [];
+  for (const one of failed) await retry(op, one);
+  // It goes on waiting for them.
+  if (failed.length > 0 && task.queue === 'blocked' && task.state.waits_for === 'dependencies') return find(op, id);
+  return move(op, task, 'incoming', FRESH);
 }
 
 /** blocked → incoming with the answer to the agent's question. */
@@ -109,6 +125,8 @@ export async function resolve(op: Operator, id: string, decision: 'retry' | 'ski
 /** Anything that is not over → failed. A running agent is ended first, its work kept. */
 export async function cancel(op: Operator, id: string): Promise<Task> {
   const task = await find(op, id, 'incoming', 'claimed', 'provisional', 'blocked');
+  // First those that it waits for: killed in between, it still says who is missing.
+  for (const one of await partsOf(op, id, 'incoming', 'claimed', 'provisional', 'blocked')) await cancel(op, one);
   const ended = await op.endRunning(id, 'cancel');
   const after = ended ? await find(op, id) : task;
   if (after.queue === 'failed') return after;

@@ -16,6 +16,7 @@ import type { Context } from './context.ts';
 import { addUsage, decide, type Ending, failure, policyOf } from './ending.ts';
 import { execute, readEnd, reattach } from './execute.ts';
 import { abortedBy, finish, type Measured } from './finish.ts';
+import { joinedRun, joinWaits, unjoined } from './join.ts';
 import { makePlan, type Plan } from './plan.ts';
 import { endingOf, prepare } from './prepare.ts';
 import { type RunVerdict, readRun } from './record.ts';
@@ -74,14 +75,19 @@ async function tryTask(ctx: Context, { task, lock }: Claim, signal: AbortSignal)
         ...none,
         ending: failure('cancelled', `"${plan.helps.parent}" does not wait for it any more`),
       };
+    const waits = plan.joins && (await joinWaits(ctx, plan.joins));
+    if (waits) return { ...none, ending: waits };
     const spent = usedUp(plan.caps, task.id);
     if (spent) return { ...none, ending: failure('budget', spent) };
     // Nothing of it runs, if anything did: there is nothing to be read.
     ctx.onSpent?.({ usd: 0, tokens: 0 });
     const prepared = await prepare(ctx, task, lock, plan, randomUUID(), signal);
     if (abort()) return { ...none, ending: abortedBy(abort(), task.id) };
-    if ('ending' in prepared) return { ...none, ending: prepared.ending };
-    run = await execute(ctx, { task, lock }, plan, prepared.request, prepared.env, signal);
+    if ('ending' in prepared)
+      return { ...none, ending: plan.joins ? unjoined(task, prepared.ending) : prepared.ending };
+    run = plan.joins
+      ? joinedRun(ctx, { task, lock }, plan)
+      : await execute(ctx, { task, lock }, plan, prepared.request, prepared.env, signal);
   }
   lock.phase = 'settle';
   await ctx.queue.renew(lock);

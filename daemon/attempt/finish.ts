@@ -3,10 +3,12 @@ import { join } from 'node:path';
 import type { Help } from '../queue/files/subtasks.ts';
 import type { Lock, Task } from '../queue/port.ts';
 import { judgeAnswer } from '../task/answer.ts';
+import type { Division } from '../task/breakdown.ts';
 import type { Outcome } from '../task/terms.ts';
 import { changes, commitAll } from '../worktree/commit.ts';
 import { GitProblem } from '../worktree/git.ts';
 import { captureTree, restoreTree } from '../worktree/tree.ts';
+import { divisionProblem, rulesFor } from './breakdown.ts';
 import { advice } from './budget.ts';
 import { closeLimits } from './closing.ts';
 import type { Context } from './context.ts';
@@ -47,6 +49,11 @@ export async function finish(
   });
   await keepWork(ctx, { id: task.id, attempt: lock.attempt, commit: measured.commit });
   if (plan.helps && measured.changed) noteChanges(ctx, plan.helps, task.id, dir, measured.files);
+  if (plan.divides && measured.changed)
+    ctx.events.emit('warning', {
+      task: task.id,
+      message: `${measured.files.length} files that it changed while it was planned are thrown away`,
+    });
   const ran = outcomeOf(task.id, run, plan, measured, work, abortedBy(abort, task.id).reason);
   // A limit holds the agent also where the answer is waited for first.
   const closed = closeLimits(ctx, plan, dir, run.verdict, ran);
@@ -86,12 +93,11 @@ export async function finish(
     usage: run.verdict.usage,
     duration_ms: run.duration_ms,
   };
-  const judged =
-    plan.schema && outcome === 'ok' ? judgeAnswer(run.verdict.output, plan.schema, run.verdict.structured) : null;
+  const judged = outcome === 'ok' ? judgeResult(ctx, task, plan, run) : null;
   const post = await taskHooks(ctx, 'post_task', { task, lock, attempt: lock.attempt, plan, work, result });
   if ('ending' in post) return { ending: post.ending, measured };
   if (question) return { ending: question, measured };
-  if (judged && 'problem' in judged)
+  if (judged?.problem !== undefined)
     return {
       ending:
         task.state.asked_again === undefined || task.state.asked_again === lock.attempt
@@ -106,6 +112,20 @@ export async function finish(
     ...(measured.tree && measured.changed ? { tree: measured.tree } : {}),
   });
   return { ending, measured };
+}
+
+/** What is wrong with the final answer, where one by a schema was asked for. */
+function judgeResult(
+  ctx: Context,
+  task: Task,
+  plan: Plan,
+  { verdict }: RunVerdict,
+): { problem?: string; value?: unknown } | null {
+  const judged = plan.schema && judgeAnswer(verdict.output, plan.schema, verdict.structured);
+  if (!judged || 'problem' in judged || !plan.divides) return judged;
+  const full = plan.chosen.settings.permissions === 'full';
+  const problem = divisionProblem(judged.value as Division, rulesFor(task, ctx.settings, ctx.workspace, full));
+  return problem === null ? {} : { problem };
 }
 
 /** Nothing that a review or a fix changes is kept: it is written down for the gate, and told of a review, which was to change nothing. */

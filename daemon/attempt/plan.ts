@@ -15,6 +15,7 @@ import { FIX_SCHEMA } from '../task/fix.ts';
 import { REVIEW_SCHEMA, type Reviewers, reviewersOf } from '../task/review.ts';
 import type { Check, OnAccept, TaskSpec } from '../task/terms.ts';
 import { branchOf } from '../worktree/refs.ts';
+import { breakdownProblem, breaksOf, schemaOfPlan } from './breakdown.ts';
 import { type Cap, capsOf } from './budget.ts';
 import type { Context } from './context.ts';
 import { skillsProblem } from './skills.ts';
@@ -39,6 +40,10 @@ export interface Plan {
   fix: 'none' | 'patch';
   /** It is a review or a fix itself, of this. */
   helps: Help | null;
+  /** It is to be divided: its agent plans the subtasks, and nothing else of it is kept. */
+  divides: boolean;
+  /** It was divided: this run joins what these made, and no agent is run. */
+  joins: string[] | null;
   onAccept: OnAccept;
   protect: string[];
   expect: 'changes' | 'any';
@@ -102,6 +107,8 @@ export function vet(task: Task, settings: Settings, workspace: Workspace, agents
   const reviewers = reviewersOf(spec.review ?? project?.review ?? settings.review);
   const nobody = reviewers.roles.find((one) => !rolePath(workspace, one));
   if (nobody) return `review: the role "${nobody}" does not exist: write ${join('roles', `${nobody}.md`)}`;
+  const undivided = breakdownProblem(task.id, spec, settings, workspace);
+  if (undivided) return undivided;
   const wrong = schemaProblem(spec.output_schema, workspace.root);
   if (wrong) return wrong;
   const its = roleOf(role, workspace);
@@ -134,6 +141,11 @@ export function makePlan(
   const helps = helpOf(workspace, task.id);
   const minor = helps ? helps.commit === null : spec.complexity === 'minor';
   const found = agents.get(who.agent);
+  const breaks = breaksOf(workspace, task, role.name);
+  const joins = breaks?.joins ?? null;
+  const divides = breaks !== null && joins === null;
+  // What a review, a fix or a plan changes is thrown away.
+  const passing = helps !== null || divides;
   const pattern = who.agent === 'pattern' ? choosePattern(spec, role, workspace) : null;
   return {
     role,
@@ -145,19 +157,27 @@ export function makePlan(
     branch: branchOf(task.id),
     worktree: join(worktreesDir(settings, workspace), `task-${task.id}`),
     minor,
-    checks: helps ? [] : (spec.checks ?? project?.checks ?? settings.checks),
+    checks: passing ? [] : (spec.checks ?? project?.checks ?? settings.checks),
     review: reviewersOf(helps ? 'none' : (spec.review ?? project?.review ?? settings.review)),
-    fix: helps ? 'none' : (spec.fix ?? project?.fix ?? settings.fix),
+    fix: passing ? 'none' : (spec.fix ?? project?.fix ?? settings.fix),
     helps,
+    divides,
+    joins,
     onAccept: helps ? 'branch' : onAcceptOf(spec, settings),
-    protect: helps ? [] : [...settings.protect, ...(project?.protect ?? [])],
+    protect: passing ? [] : [...settings.protect, ...(project?.protect ?? [])],
     // A pattern whose work is there already has nothing to change.
-    expect: helps ? 'any' : (spec.expect ?? (minor || pattern ? 'any' : 'changes')),
+    expect: passing || joins ? 'any' : (spec.expect ?? (minor || pattern ? 'any' : 'changes')),
     pattern,
     notes: project?.notes ?? settings.notes,
     timeout_ms: spec.timeout ?? settings.timeouts.agent,
-    schema: helps ? SCHEMAS[helps.kind] : schemaOf(spec.output_schema ?? role.output_schema, workspace.root),
+    schema: helps
+      ? SCHEMAS[helps.kind]
+      : divides
+        ? schemaOfPlan(settings, found.settings.permissions === 'full')
+        : joins
+          ? null
+          : schemaOf(spec.output_schema ?? role.output_schema, workspace.root),
     max_attempts: spec.max_attempts ?? settings.retry.max_attempts,
-    caps: found.agent.getCapabilities().free ? [] : capsOf(task, settings),
+    caps: joins || found.agent.getCapabilities().free ? [] : capsOf(task, settings),
   };
 }

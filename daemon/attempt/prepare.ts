@@ -76,7 +76,7 @@ export async function prepare(
     checks: plan.checks.map(checkText),
     protect: plan.protect,
     schema: plan.schema,
-    passing: plan.helps !== null,
+    passing: plan.helps !== null || plan.divides,
     resumed: session !== null,
     skills,
     notes,
@@ -163,7 +163,7 @@ async function openWork(ctx: Context, task: Task, plan: Plan, attempt: number): 
     writeWork(ctx, task.id, blank('worktree', plan.repo, plan.worktree, plan.branch));
   const begun = readWork(ctx.workspace, task.id);
   const branches = await Promise.all(
-    (await buildsOn(ctx, task)).map(async (id) => {
+    [...(await buildsOn(ctx, task)), ...(plan.joins ?? [])].map(async (id) => {
       const other = readWork(ctx.workspace, id);
       // One that is merged is in its base as another commit than on its branch.
       if (other?.merged && other.repo === plan.repo) return [other.merged];
@@ -178,6 +178,7 @@ async function openWork(ctx: Context, task: Task, plan: Plan, attempt: number): 
     ...(base ? { base } : {}),
     ours: begun?.kind === 'worktree' && begun.repo === plan.repo,
     dependencies: branches.flat(),
+    again: plan.joins !== null,
   });
   for (const message of made.warnings) ctx.events.emit('warning', { task: task.id, message });
   const before = begun && !begun.merged ? begun : blank('worktree', plan.repo, plan.worktree, plan.branch);
@@ -191,7 +192,8 @@ async function openWork(ctx: Context, task: Task, plan: Plan, attempt: number): 
     onto: plan.base ?? before.onto ?? onto.name,
     // What came in from the base is none of its work.
     base: before.refit ? onto.tip : (before.base ?? made.base),
-    start: before.refit ? onto.tip : (before.start ?? made.head),
+    // What a join brings together is all its own.
+    start: before.refit ? onto.tip : (before.start ?? (plan.joins ? made.base : made.head)),
     refit: undefined,
     setup_done: before.setup_done && !made.fresh,
   });

@@ -15,6 +15,7 @@ import type { Task } from '../queue/port.ts';
 import { QUEUES } from '../task/terms.ts';
 import { waitOf } from '../waiting/assign.ts';
 import { isHanded } from '../waiting/blocked.ts';
+import { judgeJoin } from '../waiting/joins.ts';
 import { Purse } from '../waiting/purse.ts';
 import type { Common } from './common.ts';
 import { type Opened, open } from './open.ts';
@@ -62,7 +63,7 @@ export async function reasonOf(opened: Opened, task: Task): Promise<string> {
 /** Whom it waits for, and where they lie now. */
 function dependencyReason({ workspace }: Opened, task: Task): string | null {
   const queueOf = (id: string) => QUEUES.find((queue) => existsSync(`${workspace.queue(queue)}/${id}.md`)) ?? null;
-  const ready = readiness(task.spec, queueOf);
+  const ready = judgeJoin(workspace, task.id, queueOf) ?? readiness(task.spec, queueOf);
   return ready.kind === 'ready' ? null : ready.reason;
 }
 

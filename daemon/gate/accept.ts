@@ -6,15 +6,17 @@ import { now } from '../clock.ts';
 import type { Task } from '../queue/port.ts';
 import type { StateChange } from '../task/terms.ts';
 import { acceptTree } from '../worktree/tree.ts';
+import { breakDown, isPlan } from './breakdown.ts';
 import { handIn, leadsTo } from './hand-in.ts';
 
 type Owner = Pick<Context, 'workspace' | 'settings' | 'queue' | 'events'>;
 
 /**
- * Moves a task from provisional/ to done/, or hands it on to be merged or offered. Every step may be done again. Throws GitProblem
+ * Moves a task from provisional/ to done/, or hands it on to be merged or offered; a plan is carried out. Every step may be done again. Throws GitProblem
  * `conflict` when a minor task's work no longer fits.
  */
 export async function accept(ctx: Owner, task: Task): Promise<Task> {
+  if (isPlan(ctx, task)) return breakDown(ctx, task);
   const to = leadsTo(ctx, task);
   if (to !== 'branch') return handIn(ctx, task, to);
   const commit = await land(ctx, task).catch((thrown: unknown) => {

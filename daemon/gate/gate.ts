@@ -2,8 +2,9 @@
 
 import { join } from 'node:path';
 import type { Context } from '../attempt/context.ts';
-import { decide, type Ending, failure, policyOf } from '../attempt/ending.ts';
+import { addFeedback, decide, type Ending, failure, policyOf } from '../attempt/ending.ts';
 import { taskHooks } from '../attempt/hook.ts';
+import { isJoin, unjoined } from '../attempt/join.ts';
 import { makePlan, type Plan } from '../attempt/plan.ts';
 import { readRun } from '../attempt/record.ts';
 import { readJson, readWork, type Work, writeJson, writeWork } from '../attempt/work.ts';
@@ -197,7 +198,13 @@ export async function turnBack(ctx: Context, task: Task, plan: Plan | null, endi
   await close(ctx, task);
   const { retry } = ctx.settings;
   const policy = policyOf(retry, plan?.max_attempts ?? task.spec.max_attempts ?? retry.max_attempts);
-  const settlement = decide(task.state, task.state.runs ?? null, ending, policy);
+  const joins = plan ? plan.joins !== null : isJoin(ctx, task);
+  const settlement = decide(task.state, task.state.runs ?? null, joins ? unjoined(task, ending) : ending, policy);
+  if (joins && ending.kind === 'outcome')
+    Object.assign(settlement.state, {
+      outcome: ending.outcome,
+      feedback: addFeedback(task.state.feedback, ending, policy.now, task.state.runs ?? null),
+    });
   const moved = await ctx.queue.move(task.id, 'provisional', {
     to: settlement.to,
     state: {

@@ -97,7 +97,7 @@ export async function fileHelper(
 }
 
 /** A name that no task has, nor had: its runs would pass for ours. */
-async function freeId({ workspace, queue }: Context, parent: string, ending: string): Promise<string> {
+export async function freeId({ workspace, queue }: Place, parent: string, ending: string): Promise<string> {
   for (let n = 1; ; n++) {
     const last = `${ending}${n === 1 ? '' : `-${n}`}`;
     const id = `${parent.slice(0, ID_CHARS - last.length)}${last}`;

@@ -10,6 +10,8 @@ export interface Reviewed {
   feedback: readonly Feedback[];
   checks: readonly Evidence[];
   change: Change | null;
+  /** How it is to be divided: that is what is judged then. */
+  plan?: string | null;
 }
 
 /** So much is told of each. */
@@ -31,8 +33,11 @@ export function reviewText(reviewed: Reviewed): string {
     `# Review of ${id}`,
     `Somebody was given the task "${title}" and says that it is done. You find out whether it is: accept or reject. You are in a worktree of your own at the state that was handed in. Read it, run what you like, and change nothing: whatever you change is thrown away.`,
     `## The task\n\n${taskBlock(body)}`,
-    `## The change\n\n${changeText(reviewed.change)}`,
-    `## The checks\n\n${checksText(reviewed.checks)}`,
+    ...(reviewed.plan
+      ? [
+          `## The plan\n\nIt was to be divided into subtasks, and nothing of it is done yet. Judge the plan: whether the subtasks together make the task, whether each stands alone, and whether their order is right.\n\n${fenced(reviewed.plan)}`,
+        ]
+      : [`## The change\n\n${changeText(reviewed.change)}`, `## The checks\n\n${checksText(reviewed.checks)}`]),
     feedback.length > 0
       ? `## What was said of earlier attempts\n\n${feedback.map(({ from, message, attempt }) => `From ${from}${attempt === undefined ? '' : ` on attempt ${attempt}`}:\n\n${fenced(message)}`).join('\n\n')}`
       : '',

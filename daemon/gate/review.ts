@@ -1,11 +1,14 @@
 // Review by agents: one task for each reviewer is filed once all else has passed, and what they came to is the gate's answer.
 import { join } from 'node:path';
+import { plannedIn } from '../attempt/breakdown.ts';
 import type { Context } from '../attempt/context.ts';
 import { type Ending, failure } from '../attempt/ending.ts';
 import type { Plan } from '../attempt/plan.ts';
 import { readJson, type Work } from '../attempt/work.ts';
 import type { Task } from '../queue/port.ts';
+import { divisionText } from '../task/breakdown.ts';
 import { reviewFeedback } from '../task/review.ts';
+import { isPlan } from './breakdown.ts';
 import { changeOf } from './change.ts';
 import type { Evidence } from './checks.ts';
 import { commitOf, fileHelper, runOf, type Waiting } from './helper.ts';
@@ -67,6 +70,15 @@ async function file(ctx: Context, task: Task, plan: Plan, work: Work | null, rol
 async function textOf({ workspace }: Context, task: Task, work: Work | null): Promise<string> {
   const checks = readJson<Evidence[]>(join(workspace.run(task.id, runOf(task)), 'checks.json')) ?? [];
   const { id, title, body } = task;
+  const planned = isPlan({ workspace }, task) ? plannedIn(workspace, id, runOf(task)) : null;
   const change = await changeOf(task, work);
-  return reviewText({ id, title, body, feedback: task.state.feedback ?? [], checks, change });
+  return reviewText({
+    id,
+    title,
+    body,
+    feedback: task.state.feedback ?? [],
+    checks,
+    change,
+    plan: planned && divisionText(planned),
+  });
 }

@@ -5,6 +5,7 @@ import type { Context } from '../attempt/context.ts';
 import { now } from '../clock.ts';
 import { messageOf } from '../errors.ts';
 import { land } from '../gate/accept.ts';
+import { breakDown, isPlan } from '../gate/breakdown.ts';
 import { handIn, leadsTo } from '../gate/hand-in.ts';
 import { isTaskName, readTask, someTaskNames, statOf, stemOf } from '../queue/files/read.ts';
 import { handMove } from '../task/states.ts';
@@ -38,6 +39,7 @@ export async function noticeHandMoves(ctx: Context, runner: Runner, queue: Queue
     const from = task.state.queue ?? (queue === 'done' || task.refusal ? queue : 'incoming');
     const meant = handMove(from, queue);
     if (meant === 'none') return;
+    if (meant === 'accept' && from === 'provisional' && isPlan(ctx, task)) return void (await breakDown(ctx, task));
     const to = meant === 'accept' && from === 'provisional' ? leadsTo(ctx, task) : 'branch';
     // Accepted, and not yet where it belongs: it is done when it is.
     if (to !== 'branch') return void (await handIn(ctx, task, to));

@@ -10,6 +10,7 @@ import { decide, type Standing } from '../workflow/decide.ts';
 import { itemId, type Plan, type PlannedStep, Runs, stepOf } from '../workflow/plan.ts';
 import { valueIn } from '../workflow/values.ts';
 import { itemsOf } from '../workflow/variables.ts';
+import { judgeJoin } from './joins.ts';
 
 type Wants = Pick<Choice['spec'], 'depends_on' | 'on_dependency_failure'>;
 
@@ -23,6 +24,8 @@ export async function judge(
   wants: Wants,
   queueOf: (id: string) => Queue | null,
 ): Promise<Judged> {
+  const joined = judgeJoin(ctx.workspace, id, queueOf);
+  if (joined) return joined;
   const known = stepOf(ctx.workspace, id);
   const runs = new Runs(ctx.workspace, ctx.settings.durability);
   const plan = known && runs.plan(known.run);

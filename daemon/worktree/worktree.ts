@@ -36,6 +36,8 @@ export interface WorktreeRequest {
   ours: boolean;
   /** Branches (or whole commit ids) whose work must be in it; one that is merged already costs nothing. */
   dependencies: string[];
+  /** They may have gone on since: what is new in them is merged again. */
+  again?: boolean;
 }
 
 export interface Prepared {
@@ -83,7 +85,7 @@ export async function prepareWorktree(request: WorktreeRequest): Promise<Prepare
       if (repo.kind === 'normal') warnings.push(...(await copyIncluded(repo.root, dir)));
     }
     const merged: string[] = [];
-    for (const name of begun ? [] : request.dependencies) {
+    for (const name of begun && !request.again ? [] : request.dependencies) {
       const done = await mergeDependency(dir, name);
       if (done === null) warnings.push(`the branch ${name} of a dependency does not exist: its work is not included`);
       else if (done) merged.push(name);

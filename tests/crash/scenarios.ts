@@ -36,6 +36,16 @@ const review = (id: string, more = '') => ({
   [id]: work('echo "$TOWPATH_ATTEMPT" > made.txt', `review: human\n${more}`),
 });
 
+/** Two subtasks, one after the other. */
+const DIVISION = {
+  summary: 'so',
+  subtasks: ['one', 'two'].map((id, at) => ({
+    ...{ id, title: id, role: null, seniority: null, priority: null },
+    body: `\`\`\`sh\n${log('start')}\ntrap '${log('end')}' EXIT\necho ${id} > ${id}\n\`\`\``,
+    ...{ depends_on: at > 0 ? ['one'] : [], checks: null },
+  })),
+};
+
 export const SCENARIOS: Scenario[] = [
   {
     name: 'major',
@@ -209,6 +219,15 @@ export const SCENARIOS: Scenario[] = [
     settings: SETTINGS,
     fresh: (world) => writeFileSync(join(world.base, 'e.md'), work('echo e > e')),
     command: ['enqueue', '../e.md'],
+  },
+  {
+    name: 'breakdown',
+    settings: `${SETTINGS}agents: {planner: {command: [./planner], input: prompt}}\n`,
+    files: {
+      'roles/breakdown.md': '---\nagent: planner\n---\nYou divide.\n',
+      planner: `#!/bin/sh\ncat > /dev/null\n${log('start')}\necho sly > sly.txt\ncat <<'ANSWER'\n${JSON.stringify({ type: 'result', success: true, output: JSON.stringify(DIVISION) })}\nANSWER\n${log('end')}\n`,
+    },
+    tasks: { b: '---\nrole: breakdown\nchecks: ["cat one two"]\n---\n# Large\n' },
   },
   ...workflows(),
 ];

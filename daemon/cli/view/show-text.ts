@@ -1,4 +1,5 @@
 // The page of `towpath show`: headline, facts, why it is where it is, its runs with their evidence, what to do next.
+import { divisionText } from '../../task/breakdown.ts';
 import { findingLines } from '../../task/review.ts';
 import type { Shown, ShownRun } from './show.ts';
 import {
@@ -21,6 +22,7 @@ const OUTPUT_LINES = 10;
 const FEEDBACK_LINES = 8;
 const REVIEW_LINES = 20;
 const RESULT_LINES = 20;
+const PLAN_LINES = 200;
 const QUESTION_LINES = 60;
 
 export function renderShow(shown: Shown, on: Partial<Screen> = {}): string {
@@ -36,7 +38,8 @@ export function renderShow(shown: Shown, on: Partial<Screen> = {}): string {
     ['Checks', checkLines(shown.runs, screen, paint)],
     ['Reviews', reviewLines(shown, screen, paint)],
     ['Feedback', feedbackLines(shown, screen, paint)],
-    ['Result', resultLines(task.result, screen)],
+    ['Plan', shown.plan ? indented(divisionText(shown.plan), screen, PLAN_LINES) : []],
+    ['Result', shown.plan && typeof task.result === 'object' ? [] : resultLines(task.result, screen)],
     ['Task', indented(task.body, screen, BODY_LINES)],
     ['Next', shown.next.map((command) => `  ${paint.dim('→')} ${command}`)],
   ];

@@ -1,11 +1,13 @@
 // towpath show: all there is to know of one task: its file, its lock, its runs, from the folders and the ledger.
+import { plannedIn, readDivided } from '../../attempt/breakdown.ts';
 import { TowpathError } from '../../errors.ts';
 import { type Opinion, opinionsOn } from '../../gate/opinions.ts';
 import type { Attempt, Ledger } from '../../ledger/ledger.ts';
 import type { Workspace } from '../../paths.ts';
 import { readLock } from '../../queue/files/lock.ts';
 import { filedBy, parentOf } from '../../queue/files/subtasks.ts';
-import { type Phase, type QueuePort, toJson } from '../../queue/port.ts';
+import { type Phase, type QueuePort, type Task, toJson } from '../../queue/port.ts';
+import { BREAKDOWN, type Division } from '../../task/breakdown.ts';
 import type { Outcome, Queue, TaskJson, Tokens } from '../../task/terms.ts';
 import { needOf } from './needs.ts';
 import { type Check, type Run, type RunHealth, readRuns } from './runs.ts';
@@ -38,6 +40,8 @@ export interface Shown {
   subtasks: { id: string; queue: Queue | null }[];
   /** What reviewing agents said, or are about to say, of its results. */
   reviews: Opinion[];
+  /** How it is divided, or is to be. */
+  plan: Division | null;
   runs: ShownRun[];
   /** Commands that make sense now. */
   next: string[];
@@ -68,17 +72,26 @@ export async function gatherShow({ workspace, queue, ledger }: ShowSources, id: 
     parent,
     subtasks,
     reviews: await opinionsOn({ workspace, queue }, id),
+    plan: planOf(workspace, task),
     runs,
     next: need ? [need.next, ...also(json)] : also(json),
   };
 }
 
+/** As it was filed, under the names of the tasks; before that as its last run planned it. */
+function planOf(workspace: Workspace, { id, state, spec }: Task): Division | null {
+  if ((state.role ?? spec.role) !== BREAKDOWN) return null;
+  const { run, ...divided } = readDivided(workspace, id) ?? { run: null };
+  return run === null ? plannedIn(workspace, id, state.runs ?? 1) : (divided as Division);
+}
+
 /** The task as JSON, with its runs; the fields of the task are those that every interface shows. */
-export const showJson = ({ task, parent, subtasks, reviews, runs, next }: Shown): Record<string, unknown> => ({
+export const showJson = ({ task, parent, subtasks, reviews, plan, runs, next }: Shown): Record<string, unknown> => ({
   ...task,
   parent,
   subtasks,
   reviews,
+  plan,
   health: runs.at(-1)?.health ?? null,
   runs,
   next,

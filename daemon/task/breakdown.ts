@@ -1,0 +1,86 @@
+// What an agent answers that divides a large task: the schema, and its words for people.
+import type { Schema } from './answer.ts';
+import type { Check, Priority, Seniority } from './terms.ts';
+
+/** The role whose tasks are divided, and not done. */
+export const BREAKDOWN = 'breakdown';
+
+/** A part, by a short name of its own; null: as the large task has it, or the settings. */
+export interface Part {
+  id: string;
+  title: string;
+  body: string;
+  role: string | null;
+  seniority: Seniority | null;
+  priority: Priority | null;
+  depends_on: string[];
+  checks?: Check[] | null;
+}
+
+export interface Division {
+  summary: string;
+  subtasks: Part[];
+}
+
+const TITLE_CHARS = 200;
+const BODY_CHARS = 20_000;
+const CHECKS = 20;
+const slug = { type: 'string', pattern: '^[a-z0-9][a-z0-9-]{0,39}$' };
+
+/** Every member is required: some model services take no other schema. `checks`: its agent may have commands run. */
+export function divisionSchema({ most, checks }: { most: number; checks: boolean }): Schema {
+  const properties = {
+    id: { ...slug, description: 'a short name, by which other subtasks name this one' },
+    title: { type: 'string', minLength: 1, maxLength: TITLE_CHARS },
+    body: {
+      type: 'string',
+      minLength: 1,
+      maxLength: BODY_CHARS,
+      description: 'the task, as markdown; it stands alone',
+    },
+    role: { type: ['string', 'null'], description: 'null: implementer' },
+    seniority: { enum: ['junior', 'senior', 'principal', null], description: 'null: as this task' },
+    priority: { enum: ['P0', 'P1', 'P2', 'P3', null], description: 'null: as this task' },
+    depends_on: { type: 'array', items: slug, description: 'the subtasks that must be done before' },
+    ...(checks
+      ? {
+          checks: {
+            type: ['array', 'null'],
+            maxItems: CHECKS,
+            items: { type: 'string', minLength: 1 },
+            description: 'commands that must pass once it is done; null: those of the project',
+          },
+        }
+      : {}),
+  };
+  return {
+    type: 'object',
+    additionalProperties: false,
+    required: ['summary', 'subtasks'],
+    properties: {
+      summary: { type: 'string', description: 'how the task is divided and why so, in a few sentences' },
+      subtasks: {
+        type: 'array',
+        minItems: 1,
+        maxItems: most,
+        items: { type: 'object', additionalProperties: false, required: Object.keys(properties), properties },
+      },
+    },
+  };
+}
+
+/** The plan as markdown: for who reviews it, and for who is shown it. */
+export function divisionText({ summary, subtasks }: Division): string {
+  const parts = subtasks.map(({ id, title, body, role, seniority, priority, depends_on, checks }, at) => {
+    const facts = [
+      depends_on.length > 0 ? `after ${depends_on.join(', ')}` : '',
+      [role, seniority, priority].filter(Boolean).join(' '),
+      checks?.length ? `checks: ${checks.map((check) => `\`${[check].flat().join(' ')}\``).join(', ')}` : '',
+    ];
+    return [`${at + 1}. ${id}: ${title}`, facts.filter(Boolean).join('; '), body.trim()]
+      .filter(Boolean)
+      .join('\n')
+      .replaceAll('\n', '\n   ');
+  });
+  return [summary.trim(), ...parts].join('\n\n');
+}

@@ -1,0 +1,24 @@
+// A divided task among those that wait: for all of its subtasks, whatever its file says.
+import { readDivided } from '../attempt/breakdown.ts';
+import type { Workspace } from '../paths.ts';
+import { type Readiness, readiness } from '../queue/dependencies.ts';
+import type { Queue } from '../task/terms.ts';
+
+/** Whether a task's subtasks let it go on, and who they are; null for a task that was never divided. */
+export function judgeJoin(
+  workspace: Workspace,
+  id: string,
+  queueOf: (id: string) => Queue | null,
+): (Readiness & { on: string[] }) | null {
+  const divided = readDivided(workspace, id);
+  if (!divided) return null;
+  const on = divided.subtasks.map((part) => part.id);
+  const failed = on.filter((one) => queueOf(one) === 'failed');
+  if (failed.length === 0) return { ...readiness({ depends_on: on, on_dependency_failure: 'hold' }, queueOf), on };
+  const them = failed.length > 1 ? 'them' : 'it';
+  return {
+    kind: 'hold',
+    reason: `its subtask${failed.length > 1 ? 's' : ''} ${failed.join(', ')} failed: retry ${them} ("towpath retry ${id}" does), or "towpath cancel ${id}"`,
+    on,
+  };
+}
