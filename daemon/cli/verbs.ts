@@ -4,6 +4,7 @@ import { pauseFile } from '../holds.ts';
 import { Limits } from '../limits.ts';
 import * as verbs from '../operate.ts';
 import type { TaskJson } from '../task/terms.ts';
+import { restOf } from '../waiting/joins.ts';
 import type { Common } from './common.ts';
 import { askDaemon, open, operate } from './open.ts';
 
@@ -14,20 +15,27 @@ function tell(task: TaskJson, options: Common): void {
   else console.log(`${task.id} is in ${task.queue}/${task.reason ? `: ${task.reason}` : ''}`);
 }
 
+/** Also what it means for those that wait for a subtask. */
+function tellRest(task: TaskJson, options: Common): void {
+  tell(task, options);
+  const rest = restOf(open(options.workspace).workspace, task.id, task.queue === 'failed');
+  if (rest && !options.json) console.log(rest);
+}
+
 const plain =
-  (op: 'accept' | 'retry' | 'cancel') =>
+  (op: 'accept' | 'retry' | 'cancel', told = tell) =>
   async ([id]: [string], options: Common) =>
-    tell(
+    told(
       await operate(open(options.workspace), { op, id }, (operator) => verbs.PLAIN_VERBS[op](operator, id)),
       options,
     );
 
 export const accept = plain('accept');
 export const retry = plain('retry');
-export const cancel = plain('cancel');
+export const cancel = plain('cancel', tellRest);
 
 export async function reject([id]: [string], options: Message): Promise<void> {
-  tell(
+  tellRest(
     await operate(open(options.workspace), { op: 'reject', id, message: options.message }, (op) =>
       verbs.reject(op, id, options.message),
     ),

@@ -2,6 +2,7 @@
 import { readDivided } from '../attempt/breakdown.ts';
 import type { Workspace } from '../paths.ts';
 import { type Readiness, readiness } from '../queue/dependencies.ts';
+import { parentOf } from '../queue/files/subtasks.ts';
 import type { Queue } from '../task/terms.ts';
 
 /** Whether a task's subtasks let it go on, and who they are; null for a task that was never divided. */
@@ -21,4 +22,15 @@ export function judgeJoin(
     reason: `its subtask${failed.length > 1 ? 's' : ''} ${failed.join(', ')} failed: retry ${them} ("towpath retry ${id}" does), or "towpath cancel ${id}"`,
     on,
   };
+}
+
+/** What it means for the others that a subtask was sent back, or is given up; null for a task that is none of a divided one. */
+export function restOf(workspace: Workspace, id: string, over: boolean): string | null {
+  const parent = parentOf(workspace, id)?.parent;
+  const parts = (parent && readDivided(workspace, parent)?.subtasks) || [];
+  if (!parent || !parts.some((part) => part.id === id)) return null;
+  const after = parts.filter(({ depends_on }) => depends_on.includes(id)).map((part) => part.id);
+  const who = [...after, parent].join(', ');
+  const rest = `${who} ${after.length > 0 ? 'wait' : 'waits'} for it, and the other subtasks go on`;
+  return over ? `${rest}; "towpath retry ${id}" does it again, "towpath cancel ${parent}" gives all up` : rest;
 }

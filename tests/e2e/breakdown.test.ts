@@ -12,7 +12,7 @@ const part = (id: string, script: string, depends_on: string[] = [], more: Parti
   ...more,
 });
 const THREE: Part[] = [
-  part('one', 'echo 1 > one.txt'),
+  part('one', 'if [ -e "$TOWPATH_WORKSPACE/more" ]; then echo more > one.txt; else echo 1 > one.txt; fi'),
   part('two', 'cat one.txt > two.txt', ['one'], { checks: ['test -s two.txt'] }),
   part('three', 'echo 3 > three.txt', [], { priority: 'P1' }),
 ];
@@ -85,6 +85,19 @@ it('a person sees the plan first; sent back it is made anew, accepted it is carr
   ws.drain();
   expect(show(ws, 'big')).toMatchObject({ queue: 'provisional', reason: expect.stringContaining('waits for review') });
   expect(files(ws, 'towpath/big').sort()).toEqual(['one.txt', 'two.txt']);
+  // What is joined is sent back: that is for a person, who has a part done again.
+  ws.run(['reject', 'big', '-m', 'one is too small']);
+  expect(show(ws, 'big').reason).toContain('what its subtasks made is rejected');
+  expect(show(ws, 'big')).toMatchObject({
+    queue: 'blocked',
+    feedback: [{ from: 'human' }, { message: 'one is too small' }],
+  });
+  ws.file('more', '');
+  ws.run(['retry', 'big.1-one']);
+  ws.run(['retry', 'big']);
+  ws.drain();
+  expect(show(ws, 'big').queue).toBe('provisional');
+  expect(ws.git('show', 'towpath/big:one.txt')).toBe('more\n');
   expect(ws.run(['accept', 'big']).code).toBe(0);
   expect(show(ws, 'big')).toMatchObject({ queue: 'done' });
   expect(planned(ws)).toEqual(['big 1', 'big 2']);
@@ -142,6 +155,9 @@ it('cancel of the large task cancels those that are open', () => {
   const ws = setUp(said([part('one', 'exit 3'), THREE[1]!, THREE[2]!]));
   ws.drop('big', big());
   ws.drain();
+  const alone = ws.run(['cancel', 'big.2-two']).stdout;
+  expect(alone).toContain('big waits for it, and the other subtasks go on; "towpath retry big.2-two" does it again');
+  expect(ws.run(['retry', 'big.2-two']).code).toBe(0);
   expect(ws.run(['cancel', 'big']).code).toBe(0);
   expect(show(ws, 'big')).toMatchObject({ queue: 'failed', outcome: 'cancelled' });
   expect(show(ws, 'big.2-two')).toMatchObject({ queue: 'failed', outcome: 'cancelled' });
@@ -176,9 +192,10 @@ it('a reviewing agent judges the plan, and later what was joined', () => {
     `#!/bin/sh\ncat > "$TOWPATH_WORKSPACE/.towpath/review-$TOWPATH_TASK_ID"\nprintf '%s\\n' '${JSON.stringify({ type: 'result', success: true, output: JSON.stringify({ verdict: 'accept', summary: 'so', findings: [] }) })}'\n`,
     0o755,
   );
-  ws.drop('big', big('review: agent\n'));
+  ws.drop('big', big('review: agent\non_accept: merge\n'));
   expect(ws.drain().code).toBe(0);
   expect(show(ws, 'big')).toMatchObject({ queue: 'done' });
+  expect(files(ws, 'main').sort()).toEqual(['one.txt', 'three.txt', 'two.txt']);
   expect(readFileSync(ws.path('.towpath/review-big.review-1'), 'utf8')).toContain('2. two: Make two');
   expect(readFileSync(ws.path('.towpath/review-big.review-2'), 'utf8')).toContain('three.txt');
 });
