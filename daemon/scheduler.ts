@@ -184,9 +184,8 @@ export class Scheduler {
 
   /** A task left the hands of this process; null: its work broke off. */
   ended(id: string, task: Task | null): void {
-    // One that waits for its subtasks is well.
-    const waits = task?.queue === 'blocked' && task.state.waits_for !== 'dependencies';
-    if (!task || task.queue === 'failed' || waits) this.clean = false;
+    const held = task?.queue === 'blocked' && task.state.waits_for !== 'dependencies';
+    if (!task || task.queue === 'failed' || held) this.clean = false;
     this.#blocked.changed('provisional', `${id}.md`);
     if (task?.queue === 'blocked') this.#blocked.changed('blocked', `${id}.md`);
     this.nudge();
