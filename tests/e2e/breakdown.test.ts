@@ -200,6 +200,20 @@ it('a reviewing agent judges the plan, and later what was joined', () => {
   expect(readFileSync(ws.path('.towpath/review-big.review-2'), 'utf8')).toContain('three.txt');
 });
 
+it('with subtasks.depth 2 a subtask is divided in turn, and a single run that divides ends well', () => {
+  const outer = [part('half', 'none', [], { role: 'breakdown' }), part('last', 'cat one.txt > last.txt', ['half'])];
+  const ws = setUp(
+    `case "$TOWPATH_TASK_ID" in big)\n${said(outer)}\n;; *)\n${said([THREE[0]])}\n;; esac`,
+    'subtasks: {depth: 2}\n',
+  );
+  ws.drop('big', big());
+  expect(ws.run(['start', '--single-task']).code).toBe(0);
+  expect(ws.drain().code).toBe(0);
+  expect(show(ws, 'big')).toMatchObject({ queue: 'done' });
+  expect(show(ws, 'big.1-half.1-one')).toMatchObject({ queue: 'done', parent: 'big.1-half' });
+  expect(files(ws, 'towpath/big').sort()).toEqual(['last.txt', 'one.txt']);
+});
+
 it('a daemon killed while it files them files each once', async () => {
   const ws = setUp(said(THREE));
   ws.drop('big', big());
