@@ -4,11 +4,14 @@ import { setImmediate as breathe } from 'node:timers/promises';
 import { errno } from '../errors.ts';
 
 export const MAX_LINE = 4 * 1024 * 1024;
+/** Of a line that is no JSON nobody needs more, bytes. */
+export const MAX_TEXT = 1024 * 1024;
+const BRACE = 123;
 const CHUNK = 64 * 1024;
 /** After that many bytes in a row others get their turn. */
 const STRETCH = 1024 * 1024;
 
-/** Splits bytes into lines. Of a longer line than `maxLine` bytes the head is kept, with a note of what was cut. */
+/** Splits bytes into lines. Of a longer line than `maxLine` bytes (or `MAX_TEXT`, if it is no JSON) the head is kept, with a note of what was cut. */
 export class Splitter {
   readonly #onLine: (text: string, bytes: number) => void;
   readonly #maxLine: number;
@@ -78,7 +81,8 @@ export class Splitter {
 
   #keep(bytes: Buffer): void {
     this.#length += bytes.length;
-    const room = this.#maxLine - this.#kept;
+    const isJson = (this.#parts[0] ?? bytes)[0] === BRACE;
+    const room = (isJson ? this.#maxLine : Math.min(this.#maxLine, MAX_TEXT)) - this.#kept;
     if (room <= 0 || bytes.length === 0) return;
     const part = Buffer.from(bytes.subarray(0, room));
     this.#parts.push(part);
