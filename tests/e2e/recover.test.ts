@@ -143,7 +143,7 @@ describe('stopping', () => {
     expect(stopped.code).toBe(0);
     expect(ws.where('slow')).toBe('incoming');
     expect(isAlive(agent!)).toBe(false);
-    expect(leftOf('slow')).toEqual([]);
+    expect(leftOf(ws, 'slow')).toEqual([]);
     expect(ws.show('slow').attempts).toBe(0);
     expect(ws.run(['stop']).code).toBe(5);
   });
@@ -170,7 +170,7 @@ describe('watching over agents', () => {
     );
     ws.drain();
     expect(ws.show('hang')).toMatchObject({ queue: 'failed', outcome: 'timeout' });
-    expect(leftOf('hang')).toEqual([]);
+    expect(leftOf(ws, 'hang')).toEqual([]);
   });
 
   it('tells a silent tree from one that computes', () => {
@@ -193,8 +193,11 @@ describe('watching over agents', () => {
 });
 
 /** Processes of a task's runs that still live. */
-const leftOf = (id: string): string[] =>
-  readdirSync('/proc').filter((pid) => /^\d+$/.test(pid) && environ(pid).includes(`TOWPATH_RUN=${id}/`));
+const leftOf = (ws: TestWorkspace, id: string): string[] =>
+  readdirSync('/proc').filter((pid) => {
+    const env = /^\d+$/.test(pid) ? environ(pid) : '';
+    return env.includes(`TOWPATH_RUN=${id}/`) && env.includes(`TOWPATH_WORKSPACE=${ws.root}`);
+  });
 
 function environ(pid: string): string {
   try {
