@@ -4,12 +4,12 @@ import { expect, it } from 'vitest';
 import { type TestWorkspace, until, workspaces } from '../helpers/workspace.ts';
 
 const make = workspaces();
-/** Runs are noted in runs.txt; while the file `limited` is there it is limited until the time in it. */
+/** Runs are noted in runs.txt; while the file `limited` is there it is limited for the time in it. */
 const BOT = `#!/bin/sh
 echo "begin $TOWPATH_TASK_ID $TOWPATH_SESSION" >> "$TOWPATH_WORKSPACE/runs.txt"
 if [ -f "$TOWPATH_WORKSPACE/limited" ]; then
   printf '{"type":"result","success":false,"session":"s-%s"}\\n' "$TOWPATH_TASK_ID"
-  printf '{"type":"error","outcome":"rate_limited","content":"the window is full","resets_at":"%s"}\\n' "$(cat "$TOWPATH_WORKSPACE/limited")"
+  printf '{"type":"error","outcome":"rate_limited","content":"the window is full","retry_after":"%s"}\\n' "$(cat "$TOWPATH_WORKSPACE/limited")"
   exit 0
 fi
 echo '{"type":"agent_thought","content":"working"}'
@@ -38,11 +38,10 @@ const reaches = (ws: TestWorkspace, id: string, queue: string) =>
 const runs = (ws: TestWorkspace): string[] =>
   existsSync(ws.path('runs.txt')) ? readFileSync(ws.path('runs.txt'), 'utf8').trim().split('\n') : [];
 const closed = (ws: TestWorkspace) => ws.json<{ limits: { agent: string; trial: boolean }[] }>(['status']).limits;
-const inMs = (ms: number) => new Date(Date.now() + ms).toISOString();
 
 it('closes the agent and not the others, over a restart, until a person opens it; the run goes on by its session', async () => {
   const ws = setUp();
-  ws.file('limited', inMs(3_600_000));
+  ws.file('limited', '1h');
   ws.drop('one', task());
   const daemon = await ws.start();
   await until(
@@ -74,7 +73,7 @@ it('closes the agent and not the others, over a restart, until a person opens it
 
 it('lets one run go first once the time is over, and the others at its first answer', async () => {
   const ws = setUp();
-  ws.file('limited', inMs(2500));
+  ws.file('limited', '2s');
   ws.drop('a', task());
   const daemon = await ws.start();
   await until(
@@ -85,7 +84,7 @@ it('lets one run go first once the time is over, and the others at its first ans
   );
   for (const id of ['b', 'c', 'd']) ws.drop(id, task());
   // Still limited when it is tried: only the one that tries runs into it.
-  ws.file('limited', inMs(5000));
+  ws.file('limited', '4s');
   await until(
     () => runs(ws).length === 2,
     'one tries',
@@ -116,7 +115,7 @@ it('lets one run go first once the time is over, and the others at its first ans
 it('goes to the fallback of the role, but not where the task names its agent', async () => {
   const ws = setUp();
   ws.file('roles/implementer.md', '---\nfallback: other\n---\nYou implement.\n');
-  ws.file('limited', inMs(3_600_000));
+  ws.file('limited', '1h');
   ws.drop('one', task());
   await ws.start();
   await reaches(ws, 'one', 'done');
