@@ -11,7 +11,8 @@ export const LONG = [
 
 export default defineConfig({
   test: {
-    include: LONG,
+    include: [...LONG, 'tests/crash/sweep.test.ts'],
+    env: { TOWPATH_LONG: '1' },
     testTimeout: 240_000,
     hookTimeout: 60_000,
     pool: 'forks',

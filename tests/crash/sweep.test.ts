@@ -1,4 +1,4 @@
-// A few kills of each scenario as part of the whole suite. `npm run test:crash` kills at every call.
+// A few kills of some scenarios as part of the whole suite, of more in `npm run test:long`. `npm run test:crash` kills at every call.
 import { expect, it } from 'vitest';
 import { SCENARIOS } from './scenarios.ts';
 import { killsOf, newTally, playAll } from './sweep.ts';
@@ -22,7 +22,11 @@ const SHORT: Record<string, number> = {
   'workflow-run': 45,
 };
 
-for (const scenario of SCENARIOS.filter(({ name }) => name in SHORT))
+/** Those that the whole suite has time for. */
+const QUICK = ['major', 'accept-minor', 'merge', 'enqueue'];
+const isPlayed = (name: string) => (process.env['TOWPATH_LONG'] ? name in SHORT : QUICK.includes(name));
+
+for (const scenario of SCENARIOS.filter(({ name }) => isPlayed(name)))
   it(`${scenario.name}: a kill at any call comes to the same`, async () => {
     const tally = newTally();
     await playAll(scenario, killsOf(scenario.name, SHORT[scenario.name], 7), tally);
