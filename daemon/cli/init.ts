@@ -6,7 +6,7 @@ import { makeFolders } from '../folders.ts';
 import { SETTINGS, Workspace } from '../paths.ts';
 import { SHIPPED_ROLES } from '../roles/role.ts';
 import { QUEUES } from '../task/terms.ts';
-import { inspect } from '../worktree/repo.ts';
+import { headOf, inspect } from '../worktree/repo.ts';
 import type { Common } from './common.ts';
 
 const SHIPPED_HOOKS = fileURLToPath(new URL('../../hooks/', import.meta.url));
@@ -56,6 +56,7 @@ export async function init([dir]: [string | undefined], options: Common): Promis
   console.log(`workspace ready: ${workspace.root} (${SETTINGS})`);
   if (repo.kind === 'none')
     console.error(`note: ${workspace.root} is no git repository: run "git init" there, or set repo: in ${SETTINGS}`);
-  else if (repo.head === null) console.error('note: the repository has no commit yet: tasks need one to start from');
+  else if ((await headOf(repo.root)).sha === null)
+    console.error('note: the repository has no commit yet: tasks need one to start from');
   console.error('next: "towpath start", and drop a .md file into queues/incoming');
 }

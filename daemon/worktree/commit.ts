@@ -68,6 +68,9 @@ async function commit(
 /** Puts HEAD back onto the branch with index and files as they are; returns commits made elsewhere that are still to be merged. */
 async function returnToBranch(run: Git, branch: string, notes: string[]): Promise<string | null> {
   const ref = `refs/heads/${branch}`;
+  // As it nearly always is, in one process.
+  if ((await run.ask(['rev-parse', `${ref}^{commit}`, '--symbolic-full-name', 'HEAD']))?.split('\n')[1] === ref)
+    return null;
   const on = await run.ask(['symbolic-ref', '-q', 'HEAD']);
   const head = await shaOf(run, 'HEAD');
   const tip = await shaOf(run, ref);
@@ -126,10 +129,11 @@ export async function changes(worktree: string, base: string, tip = 'HEAD'): Pro
   const run = git(worktree);
   const names = [`${tip}^{commit}`, `${tip}^{tree}`, `${base}^{commit}`];
   const [head = '', tree = '', sha = ''] = (await run.run(['rev-parse', ...names])).trim().split('\n');
-  const from = (await run.ask(['merge-base', sha, head])) ?? sha;
   // A rename must name the old path too, and .gitmodules must not hide a submodule: protected files are judged by this list.
-  const args = ['diff', '--name-only', '-z', '--no-renames', '--no-ext-diff', '--ignore-submodules=none', from, head];
-  const files = items(await run.run([...args, '--']));
+  const args = ['diff', '--name-only', '-z', '--no-renames', '--no-ext-diff', '--ignore-submodules=none'];
+  // Three dots: from where they left each other, which two without a common commit never did.
+  const apart = await run.attempt([...args, `${sha}...${head}`, '--']);
+  const files = items(apart.code === 0 ? apart.stdout : await run.run([...args, sha, head, '--']));
   return { head, tree, files, changed: files.length > 0 };
 }
 

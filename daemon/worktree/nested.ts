@@ -13,10 +13,12 @@ export async function submodulePaths(tree: string): Promise<string[]> {
 
 /** Untracked, unignored repositories, and those an agent added as a bare link to commits that only they hold. */
 export async function embeddedRepos(tree: string, env: Record<string, string> = {}): Promise<string[]> {
-  const run = git(tree);
-  const others = items(await run.run(['ls-files', '-o', '-z', '--exclude-standard'], { env }));
-  const links = await strayLinks(tree, env);
-  return [...new Set([...others.filter((path) => path.endsWith('/')).map((path) => path.slice(0, -1)), ...links])];
+  return [...new Set([...(await untrackedRepos(tree, env)), ...(await strayLinks(tree, env))])];
+}
+
+async function untrackedRepos(tree: string, env: Record<string, string>): Promise<string[]> {
+  const others = items(await git(tree).run(['ls-files', '-o', '-z', '--exclude-standard'], { env }));
+  return others.filter((path) => path.endsWith('/')).map((path) => path.slice(0, -1));
 }
 
 /** Gitlinks in the index that are no submodule although a repository lies there. */
@@ -61,7 +63,7 @@ export async function stageAll(
     await run.run(['update-index', '-z', '--force-remove', '--stdin'], { env, input: `${link}\0` });
   // A repository may hold further ones: each round opens one more level.
   for (let level = 0; level < 20; level++) {
-    const found = (await embeddedRepos(tree, env)).filter((path) => !left.has(path) && !spared.has(path));
+    const found = (await untrackedRepos(tree, env)).filter((path) => !left.has(path) && !spared.has(path));
     if (found.length === 0) break;
     for (const path of found) if (!(await takeFiles(run, path, env))) left.add(path);
   }

@@ -4,7 +4,7 @@ import { git, items } from './git.ts';
 import { embeddedRepos, stageAll } from './nested.ts';
 import { withIndex } from './objects.ts';
 import { GitProblem, nameFiles } from './problem.ts';
-import { dirtyFiles, openRepo, operation } from './repo.ts';
+import { dirtyFiles, headOf, openRepo, operation } from './repo.ts';
 
 /** A tree that is open for a minor task; plain JSON, to be kept until it is restored or accepted. */
 export interface OpenTree {
@@ -21,9 +21,10 @@ export interface OpenTree {
  * changes, or a merge, rebase … under way). `apart` are folders (absolute) that are nobody's work, though git may not ignore them.
  */
 export async function openTree(dir: string, apart: readonly string[] = []): Promise<OpenTree> {
-  const { kind, root, head, branch } = await openRepo(dir);
+  const { kind, root } = await openRepo(dir);
   if (kind === 'bare')
     throw new GitProblem('bare', `${root} is a bare repository: it has no files to work on`, 'set complexity: major');
+  const { sha: head, branch } = await headOf(root);
   if (!head) throw new GitProblem('no_commit', `the repository ${root} has no commit yet`, 'make a first commit');
   if (!branch) throw new GitProblem('detached', `no branch is checked out in ${root}`, 'check one out');
   const begun = await operation(root);

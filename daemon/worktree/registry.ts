@@ -39,10 +39,12 @@ export function canonical(path: string): string {
   }
 }
 
-/** The entry of a worktree, also when its folder is gone. */
-export async function registered(repo: Repo, dir: string): Promise<Registered | undefined> {
+/** The entry of a worktree, also when its folder is gone; of `all`, where they were just listed. */
+export async function registered(repo: Repo, dir: string, all?: Registered[]): Promise<Registered | undefined> {
   const path = canonical(dir);
-  return (await worktrees(repo)).slice(repo.kind === 'bare' ? 0 : 1).find((one) => canonical(one.path) === path);
+  return (all ?? (await worktrees(repo)))
+    .slice(repo.kind === 'bare' ? 0 : 1)
+    .find((one) => canonical(one.path) === path);
 }
 
 /** Whether there is nothing at a path, or an empty folder. */
@@ -74,8 +76,8 @@ export async function repair(repo: Repo, dir: string): Promise<void> {
 }
 
 /** Drops the registration of a worktree whose folder is gone; no other worktree is touched, as `prune` would. */
-export async function forget(repo: Repo, dir: string): Promise<void> {
-  const entry = await registered(repo, dir);
+export async function forget(repo: Repo, dir: string, all?: Registered[]): Promise<void> {
+  const entry = await registered(repo, dir, all);
   if (!entry) return;
   // Git removes a registration without a folder, but not one whose folder is empty.
   if (isThere(dir) && isAbsent(dir)) rmdirSync(dir);

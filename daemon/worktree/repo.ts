@@ -10,58 +10,98 @@ export interface Repo {
   root: string;
   /** The folder that all worktrees share: `.git` of the main tree. */
   commonDir: string;
-  head: string | null;
-  /** The short name of the checked-out branch; null when HEAD is detached. */
-  branch: string | null;
 }
 
-export type Inspected = Repo | { kind: 'none'; root: null; commonDir: null; head: null; branch: null };
+export type Inspected = Repo | { kind: 'none'; root: null; commonDir: null };
 
-const NONE: Inspected = { kind: 'none', root: null, commonDir: null, head: null, branch: null };
+const NONE: Inspected = { kind: 'none', root: null, commonDir: null };
+
+/** What was found out, by folder, and the files that it stands on as they were then: a task asks a dozen times. */
+const known = new Map<string, { repo: Repo; files: string[]; stamp: string }>();
+const KNOWN = 200;
+
+const stampOf = (files: string[]): string =>
+  files
+    .map((path) => {
+      const at = lstatSync(path, { bigint: true, throwIfNoEntry: false });
+      // A folder's own times change with every commit.
+      return at ? `${at.dev} ${at.ino} ${at.isDirectory() ? '' : at.mtimeNs}` : '';
+    })
+    .join('|');
 
 /** Looks at any folder. A folder that is missing, in no repository, or inside `.git` is `none`. Throws `git_failed` when git refuses to look. */
 export async function inspect(dir: string): Promise<Inspected> {
-  if (!existsSync(dir) || !mayHoldRepo(realpathSync(dir))) return NONE;
+  const real = existsSync(dir) ? realpathSync(dir) : null;
+  const mark = real && repoMark(real);
+  if (!mark) return NONE;
+  const earlier = known.get(real);
+  if (earlier?.files[0] === mark && earlier.stamp === stampOf(earlier.files)) return earlier.repo;
+  known.delete(real);
+  const found = await ask(real);
+  if (!found) return NONE;
+  const { gitDir, ...repo } = found;
+  const files = [mark, join(repo.commonDir, 'config'), join(gitDir, 'config.worktree')];
+  known.set(real, { repo, files, stamp: stampOf(files) });
+  for (const oldest of known.keys()) if (known.size > KNOWN) known.delete(oldest);
+  return repo;
+}
+
+async function ask(dir: string): Promise<(Repo & { gitDir: string }) | null> {
   const repo = git(dir);
   const args = ['rev-parse', '--is-bare-repository'];
   // All in one process; where it fails at the last (a bare repository has no tree) or a path holds a line end, one by one.
-  const all = await repo.ask([...args, '--path-format=absolute', '--git-common-dir', '--show-toplevel']);
-  const lines = all?.split('\n') ?? [];
-  let [bare, commonDir = null, root = null]: (string | null | undefined)[] = lines;
-  if (lines.length !== 3) {
+  const dirs = ['--path-format=absolute', '--git-common-dir', '--absolute-git-dir'];
+  const lines = (await repo.ask([...args, ...dirs, '--show-toplevel']))?.split('\n') ?? [];
+  let [bare, commonDir = null, gitDir = null, root = null]: (string | null | undefined)[] = lines;
+  if (lines.length !== 4) {
     const told = await repo.attempt(args);
     if (told.code !== 0) {
-      if (told.stderr.includes('not a git repository')) return NONE;
+      if (told.stderr.includes('not a git repository')) return null;
       throw failure(dir, args, told);
     }
     bare = told.stdout.trim();
     commonDir = await repo.ask(['rev-parse', '--path-format=absolute', '--git-common-dir']);
-    if (commonDir === null) return NONE;
+    gitDir = await repo.ask(['rev-parse', '--absolute-git-dir']);
     root = bare === 'true' ? commonDir : await repo.ask(['rev-parse', '--show-toplevel']);
   }
-  const isBare = bare === 'true';
-  if (!root || !commonDir) return NONE;
-  return {
-    kind: isBare ? 'bare' : 'normal',
-    root: realpathSync(root),
-    commonDir: realpathSync(commonDir),
-    head: await repo.ask(['rev-parse', '--verify', '-q', 'HEAD^{commit}']),
-    branch: await checkedOut(repo),
-  };
+  if (!root || !commonDir || !gitDir) return null;
+  const kind = bare === 'true' ? 'bare' : 'normal';
+  return { kind, root: realpathSync(root), commonDir: realpathSync(commonDir), gitDir };
 }
 
-/** Whether git could find a repository from here upwards: a `.git`, or the HEAD of a bare one. Where not, no process is spent on asking. */
-function mayHoldRepo(dir: string): boolean {
+/** What git would find a repository by from here upwards: a `.git`, or the HEAD of a bare one. Null: no process is spent on asking. */
+function repoMark(dir: string): string | null {
   for (let at = dir; ; at = dirname(at)) {
-    if (existsSync(join(at, '.git')) || existsSync(join(at, 'HEAD'))) return true;
-    if (dirname(at) === at) return false;
+    const found = ['.git', 'HEAD'].map((name) => join(at, name)).find((path) => existsSync(path));
+    if (found) return found;
+    if (dirname(at) === at) return null;
   }
 }
+
+/** What HEAD is in a repository or worktree. */
+export interface Head {
+  /** Null where there is no commit yet. */
+  sha: string | null;
+  /** The short name of the checked-out branch; null when HEAD is detached. */
+  branch: string | null;
+}
+
+export async function headOf(dir: string): Promise<Head> {
+  const repo = git(dir);
+  const [sha, ref] =
+    (await repo.ask(['rev-parse', 'HEAD^{commit}', '--symbolic-full-name', 'HEAD']))?.split('\n') ?? [];
+  // Without a commit git says nothing of the branch.
+  if (!sha || !ref) return { sha: null, branch: await checkedOut(repo) };
+  return { sha, branch: shortName(ref) };
+}
+
+const shortName = (ref: string): string | null =>
+  ref.startsWith('refs/heads/') ? ref.slice('refs/heads/'.length) : null;
 
 /** The short name of the branch that HEAD is on, or null. */
 export async function checkedOut(repo: Git): Promise<string | null> {
   const ref = await repo.ask(['symbolic-ref', '-q', 'HEAD']);
-  return ref?.startsWith('refs/heads/') ? ref.slice('refs/heads/'.length) : null;
+  return ref === null ? null : shortName(ref);
 }
 
 /** Like inspect, but a folder in no repository throws `not_a_repo`. */
@@ -100,12 +140,13 @@ export async function operation(dir: string): Promise<Operation | null> {
 /** The private git folder of a tree: `.git`, or `.git/worktrees/<name>`. */
 export async function gitDirOf(dir: string): Promise<string> {
   const link = join(dir, '.git');
-  // At the top of a linked worktree `.git` is a file that names it: no process is needed to read that.
-  if (lstatSync(link, { throwIfNoEntry: false })?.isFile()) {
-    const named = /^gitdir: ([^\n]+)\n?$/.exec(readFileSync(link, 'utf8'))?.[1];
-    const found = named && resolve(dir, named);
-    if (found && existsSync(join(found, 'HEAD'))) return realpathSync(found);
-  }
+  // At the top of a tree it is `.git`, or that is a file that names it: no process is needed to read that.
+  const at = lstatSync(link, { throwIfNoEntry: false });
+  const named = at?.isFile()
+    ? /^gitdir: ([^\n]+)\n?$/.exec(readFileSync(link, 'utf8'))?.[1]
+    : at?.isDirectory() && '.git';
+  const found = named && resolve(dir, named);
+  if (found && existsSync(join(found, 'HEAD'))) return realpathSync(found);
   return (await git(dir).run(['rev-parse', '--absolute-git-dir'])).replace(/\n$/, '');
 }
 
@@ -124,7 +165,8 @@ export interface Base {
 export async function resolveBase(repo: Repo, base?: string): Promise<Base> {
   const run = git(repo.root);
   if (base === undefined || base === '') {
-    if (repo.head) return { name: repo.branch ?? repo.head, branch: repo.branch, sha: repo.head };
+    const { sha, branch } = await headOf(repo.root);
+    if (sha) return { name: branch ?? sha, branch, sha };
     throw new GitProblem('no_commit', `the repository ${repo.root} has no commit yet`, 'make a first commit');
   }
   if (!base.startsWith('-')) {
@@ -133,7 +175,7 @@ export async function resolveBase(repo: Repo, base?: string): Promise<Base> {
       if (sha) return { name: base, branch: ref === `refs/heads/${base}` ? base : null, sha };
     }
   }
-  if (!repo.head && !(await run.ask(['rev-list', '--all', '--max-count=1'])))
+  if (!(await run.ask(['rev-list', '--all', '--max-count=1'])))
     throw new GitProblem('no_commit', `the repository ${repo.root} has no commit yet`, 'make a first commit');
   throw new GitProblem('base_missing', `the base "${base}" is not in ${repo.root}`, 'name a branch that exists');
 }

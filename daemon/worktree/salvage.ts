@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { exclusive, type Git, git } from './git.ts';
 import { clearLocks } from './lock.ts';
-import { embeddedRepos, overlaidRepos, stageAll, submoduleWork } from './nested.ts';
+import { embeddedRepos, overlaidRepos, stageAll, strayLinks, submoduleWork } from './nested.ts';
 import { commitTree, withIndex } from './objects.ts';
 import { GitProblem } from './problem.ts';
 import { salvageRef, shaOf } from './refs.ts';
@@ -21,6 +21,8 @@ export async function salvage(worktree: string, id: string, attempt: number | st
   const run = git(worktree);
   const ref = salvageRef(id, attempt);
   const head = await shaOf(run, 'HEAD');
+  // Nothing beyond HEAD, as after most runs: no index has to be made to know that.
+  if (head && (await isClean(run))) return (await isKept(run, head)) ? null : point(run, ref, head);
   const headTree = head ? await run.ask(['rev-parse', `${head}^{tree}`]) : null;
   const [tree, staged] = await withIndex(worktree, 'copy', async (env) => {
     // What was staged and then changed again would be in no tree; with unmerged entries there is no such tree.
@@ -45,6 +47,19 @@ export async function salvage(worktree: string, id: string, attempt: number | st
     ref,
     await commitTree(run, tree, parents, `towpath: uncommitted work of ${id}, attempt ${attempt}`),
   );
+}
+
+/** Whether files and index are HEAD's, and nothing untracked is there that git would take. */
+async function isClean(run: Git): Promise<boolean> {
+  const args = [
+    'status',
+    '--porcelain=v1',
+    '-z',
+    '--no-renames',
+    '--untracked-files=normal',
+    '--ignore-submodules=none',
+  ];
+  return (await run.ask(args)) === '' && (await strayLinks(run.dir)).length === 0;
 }
 
 async function isEmpty(run: Git, tree: string): Promise<boolean> {

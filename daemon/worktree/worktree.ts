@@ -90,9 +90,12 @@ export async function prepareWorktree(request: WorktreeRequest): Promise<Prepare
       if (done === null) warnings.push(`the branch ${name} of a dependency does not exist: its work is not included`);
       else if (done) merged.push(name);
     }
-    const head = begun ?? (await git(dir).run(['rev-parse', '--verify', 'HEAD^{commit}'])).trim();
+    // A branch that was made here and now is where the base is.
+    const untouched = !found && tip === null && merged.length === 0;
+    const head =
+      begun ?? (untouched ? base.sha : (await git(dir).run(['rev-parse', '--verify', 'HEAD^{commit}'])).trim());
     if (!begun) await git(dir).run(['update-ref', startRef(branch), head]);
-    const fork = await git(dir).ask(['merge-base', base.sha, head]);
+    const fork = head === base.sha ? head : await git(dir).ask(['merge-base', base.sha, head]);
     const onto = { name: base.name, tip: base.sha };
     return { worktree: dir, branch, base: fork ?? base.sha, onto, head, fresh, merged, warnings };
   });
@@ -120,16 +123,17 @@ async function place(repo: Repo, dir: string, branch: string, ours: boolean, exi
       `the branch ${branch} exists in ${repo.root}`,
       'rename or delete it, or give the task another id',
     );
-  if (isAbsent(dir)) await forget(repo, dir);
+  const all = await worktrees(repo);
+  if (isAbsent(dir)) await forget(repo, dir, all);
   else {
     if (ours && !(await isWorktreeOf(repo, dir))) await repair(repo, dir);
     if (ours && !(await isWorktreeOf(repo, dir))) await relink(repo, dir, branch);
     if (ours && (await isWorktreeOf(repo, dir))) return true;
     throw new GitProblem('path_in_way', `${dir} exists and is not this task's worktree`, 'move it away');
   }
-  const holder = (await worktrees(repo)).find((one) => one.branch === branch);
+  const holder = all.find((one) => one.branch === branch && canonical(one.path) !== dir);
   if (!holder) return false;
-  if (isAbsent(holder.path)) await forget(repo, holder.path);
+  if (isAbsent(holder.path)) await forget(repo, holder.path, all);
   else
     throw new GitProblem(
       'branch_exists',

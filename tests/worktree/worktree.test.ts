@@ -3,7 +3,7 @@ import { mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { commitAll } from '../../daemon/worktree/commit.ts';
-import { branchExists, inspect, isDirty, openRepo, resolveBase } from '../../daemon/worktree/repo.ts';
+import { branchExists, headOf, inspect, isDirty, openRepo, resolveBase } from '../../daemon/worktree/repo.ts';
 import { author, commit, folder, has, hook, prepare, problem, read, repository, sh, write } from './helper.ts';
 
 test('a fresh worktree is on its branch at the base, and the folder of worktrees is out of git', async () => {
@@ -60,7 +60,8 @@ test('variables of a parent git, an editor and the hooks of the repository do no
 test('a bare repository', async () => {
   const bare = join(folder(), 'bare.git');
   sh(repository(), 'clone', '-q', '--bare', '.', bare);
-  expect(await inspect(bare)).toMatchObject({ kind: 'bare', root: bare, branch: 'main' });
+  expect(await inspect(bare)).toMatchObject({ kind: 'bare', root: bare });
+  expect(await headOf(bare)).toMatchObject({ branch: 'main' });
   const made = await prepare(bare, 'b', { dir: join(folder(), 'wt', 'task-b') });
   expect(read(made.worktree, 'a.txt')).toBe('one\n');
 });
@@ -71,7 +72,8 @@ test('not a repository, no commit, a base that is missing, a bad branch', async 
   expect((await inspect(join(none, 'missing'))).kind).toBe('none');
   await problem(prepare(none, 'x'), 'not_a_repo');
   sh(none, 'init', '-q');
-  expect(await inspect(none)).toMatchObject({ kind: 'normal', head: null });
+  expect(await inspect(none)).toMatchObject({ kind: 'normal' });
+  expect((await headOf(none)).sha).toBeNull();
   await problem(prepare(none, 'x'), 'no_commit');
   await problem(prepare(none, 'x', { base: 'main' }), 'no_commit');
   const repo = repository();
@@ -79,6 +81,24 @@ test('not a repository, no commit, a base that is missing, a bad branch', async 
   await problem(prepare(repo, 'x', { base: '--all' }), 'base_missing');
   for (const branch of ['-b', 'a..b', 'a b', 'x.lock', '']) await problem(prepare(repo, 'x', { branch }), 'bad_branch');
   expect(sh(repo, 'branch', '--format=%(refname:short)')).toBe('main');
+});
+
+test('what was found out of a folder holds only while the repository there is the same', async () => {
+  const dir = repository();
+  mkdirSync(join(dir, 'sub'));
+  const found = await inspect(join(dir, 'sub'));
+  expect(found).toMatchObject({ kind: 'normal', root: dir });
+  // The same answer, from memory.
+  expect(await inspect(join(dir, 'sub'))).toBe(found);
+  sh(join(dir, 'sub'), 'init', '-q');
+  expect((await inspect(join(dir, 'sub'))).root).toBe(join(dir, 'sub'));
+  rmSync(join(dir, 'sub/.git'), { recursive: true });
+  rmSync(join(dir, '.git'), { recursive: true });
+  expect((await inspect(join(dir, 'sub'))).kind).toBe('none');
+  sh(dir, 'init', '-q');
+  expect(await inspect(dir)).toMatchObject({ kind: 'normal', root: dir });
+  sh(dir, 'config', 'core.bare', 'true');
+  expect((await inspect(dir)).kind).toBe('bare');
 });
 
 test('a base is a branch, a remote branch, a tag, a commit, or a detached HEAD', async () => {
@@ -94,7 +114,7 @@ test('a base is a branch, a remote branch, a tag, a commit, or a detached HEAD',
   expect(await resolveBase(repo, 'far')).toEqual({ name: 'far', branch: null, sha: first });
   expect((await resolveBase(repo, first.slice(0, 10))).sha).toBe(first);
   sh(dir, 'checkout', '-q', '--detach', first);
-  expect(await inspect(dir)).toMatchObject({ branch: null, head: first });
+  expect(await headOf(dir)).toEqual({ branch: null, sha: first });
   expect(await resolveBase(await openRepo(dir))).toEqual({ name: first, branch: null, sha: first });
   expect((await prepare(dir, 'detached')).base).toBe(first);
 });

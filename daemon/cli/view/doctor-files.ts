@@ -9,7 +9,7 @@ import type { Workspace } from '../../paths.ts';
 import type { QueuePort } from '../../queue/port.ts';
 import { DEFAULT_ROLE, readRole, rolePath } from '../../roles/role.ts';
 import { HOOK_EVENTS, type Settings } from '../../settings.ts';
-import { inspect } from '../../worktree/repo.ts';
+import { headOf, inspect } from '../../worktree/repo.ts';
 import { atLeast } from './doctor-machine.ts';
 import type { Finding } from './finding.ts';
 import { plural, shellWord } from './words.ts';
@@ -86,7 +86,8 @@ async function repoFinding(key: string, dir: string): Promise<Finding> {
       what: `${key}: ${dir} is no git repository: only minor tasks can run`,
       next: `git init ${shellWord(dir)}`,
     };
-  if (repo.head === null)
+  const { sha, branch } = await headOf(repo.root);
+  if (sha === null)
     return {
       area,
       level: 'error',
@@ -96,7 +97,7 @@ async function repoFinding(key: string, dir: string): Promise<Finding> {
   return {
     area,
     level: 'ok',
-    what: `${key}: ${repo.root}, ${repo.branch ?? 'no branch checked out'} at ${repo.head.slice(0, 8)}`,
+    what: `${key}: ${repo.root}, ${branch ?? 'no branch checked out'} at ${sha.slice(0, 8)}`,
     next: '',
   };
 }
