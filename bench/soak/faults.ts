@@ -73,8 +73,14 @@ async function killAgent({ open, killed, next }: World): Promise<void> {
   await until(() => alive().length > 0, 'an agent runs', 2000, 20).catch(() => {});
   const one = pick(next, alive());
   if (!one) return;
+  try {
+    process.kill(one.pid, 'SIGKILL');
+  } catch (thrown) {
+    // It was faster.
+    if ((thrown as NodeJS.ErrnoException).code === 'ESRCH') return;
+    throw thrown;
+  }
   killed(one);
-  process.kill(one.pid, 'SIGKILL');
 }
 
 /** Removed and made again, as by a person who tidies up; the files are put back. */

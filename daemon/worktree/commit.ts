@@ -14,8 +14,8 @@ export interface Author {
 }
 
 export interface Committed {
-  /** The commit made here; null when there was nothing (more) to commit. */
-  commit: string | null;
+  /** Whether there was anything (more) to commit. */
+  committed: boolean;
   /** One sentence for each thing that was mended or could not be taken. */
   notes: string[];
 }
@@ -55,14 +55,13 @@ async function commit(
   if (ended) notes.push(`the ${ended} that the agent left half done was concluded`);
   const aside = await returnToBranch(run, branch, notes);
   for (const path of await stageAll(worktree)) notes.push(`the repository in ${path} is not part of the commit`);
-  let made: string | null = null;
-  if (!(await run.test(['diff', '--cached', '--quiet', '--ignore-submodules=none']))) {
+  const committed = !(await run.test(['diff', '--cached', '--quiet', '--ignore-submodules=none']));
+  if (committed) {
     const args = ['commit', '-q', '--no-verify', '--cleanup=whitespace', '-F', '-'];
     await run.run(args, { env, input: message.trim() || 'towpath: work of the agent' });
-    made = await shaOf(run, 'HEAD');
   }
   if (aside) await mergeAside(run, branch, aside, env);
-  return { commit: made, notes };
+  return { committed, notes };
 }
 
 /** Puts HEAD back onto the branch with index and files as they are; returns commits made elsewhere that are still to be merged. */

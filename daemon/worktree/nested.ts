@@ -21,22 +21,34 @@ async function untrackedRepos(tree: string, env: Record<string, string>): Promis
   return others.filter((path) => path.endsWith('/')).map((path) => path.slice(0, -1));
 }
 
-/** Gitlinks in the index that are no submodule although a repository lies there. */
-export async function strayLinks(tree: string, env: Record<string, string> = {}): Promise<string[]> {
-  const staged = items(await git(tree).run(['ls-files', '-s', '-z'], { env }));
-  const links = staged.filter((line) => line.startsWith('160000 ')).map((line) => line.slice(line.indexOf('\t') + 1));
-  if (links.length === 0) return [];
-  const known = new Set(await submodulePaths(tree));
-  return [...new Set(links)].filter((path) => !known.has(path) && existsSync(join(tree, path, '.git')));
+/** What the index holds, as `git ls-files -s` tells it: mode and path. */
+async function staged(tree: string, env: Record<string, string>): Promise<{ mode: string; path: string }[]> {
+  const lines = items(await git(tree).run(['ls-files', '-s', '-z'], { env }));
+  return lines.map((line) => ({ mode: line.slice(0, 6), path: line.slice(line.indexOf('\t') + 1) }));
 }
 
-/** Repositories whose files are tracked by the outer one: beside a tracked file lies a `.git`. */
-export async function overlaidRepos(tree: string): Promise<string[]> {
+/** Gitlinks in the index that are no submodule although a repository lies there. */
+export async function strayLinks(
+  tree: string,
+  env: Record<string, string> = {},
+  tracked?: { mode: string; path: string }[],
+): Promise<string[]> {
+  const links = (tracked ?? (await staged(tree, env))).filter(({ mode }) => mode === '160000');
+  if (links.length === 0) return [];
+  const known = new Set(await submodulePaths(tree));
+  const strays = links.filter(({ path }) => !known.has(path) && existsSync(join(tree, path, '.git')));
+  return [...new Set(strays.map(({ path }) => path))];
+}
+
+/** All repositories inside a tree but its submodules, also those whose files are tracked by the outer one: beside a tracked file lies a `.git`. */
+export async function nestedRepos(tree: string): Promise<string[]> {
+  const tracked = await staged(tree, {});
   const known = new Set(await submodulePaths(tree));
   const folders = new Set<string>();
-  for (const file of items(await git(tree).run(['ls-files', '-z'])))
-    for (let dir = dirname(file); dir !== '.' && !folders.has(dir); dir = dirname(dir)) folders.add(dir);
-  return [...folders].filter((dir) => !known.has(dir) && existsSync(join(tree, dir, '.git')));
+  for (const { path } of tracked)
+    for (let dir = dirname(path); dir !== '.' && !folders.has(dir); dir = dirname(dir)) folders.add(dir);
+  const overlaid = [...folders].filter((dir) => !known.has(dir) && existsSync(join(tree, dir, '.git')));
+  return [...new Set([...(await untrackedRepos(tree, {})), ...(await strayLinks(tree, {}, tracked)), ...overlaid])];
 }
 
 /** Whether a repository is a copy of something (it has a remote) or another worktree: not the agent's own files. */

@@ -77,6 +77,8 @@ export async function repair(repo: Repo, dir: string): Promise<void> {
 
 /** Drops the registration of a worktree whose folder is gone; no other worktree is touched, as `prune` would. */
 export async function forget(repo: Repo, dir: string, all?: Registered[]): Promise<void> {
+  // As it nearly always is: the folder is gone, and git knows it.
+  if (!all && !isThere(dir) && (await git(repo.root).test(['worktree', 'remove', '--force', canonical(dir)]))) return;
   const entry = await registered(repo, dir, all);
   if (!entry) return;
   // Git removes a registration without a folder, but not one whose folder is empty.

@@ -3,12 +3,12 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { exclusive, type Git, git } from './git.ts';
 import { clearLocks } from './lock.ts';
-import { embeddedRepos, overlaidRepos, stageAll, strayLinks, submoduleWork } from './nested.ts';
+import { nestedRepos, stageAll, strayLinks, submoduleWork } from './nested.ts';
 import { commitTree, withIndex } from './objects.ts';
 import { GitProblem } from './problem.ts';
 import { salvageRef, shaOf } from './refs.ts';
 import { discard, emptyTrash, forget, isAbsent, isWorktreeOf, registered, repair } from './registry.ts';
-import { inspect, openRepo } from './repo.ts';
+import { headOf, inspect, openRepo } from './repo.ts';
 import { relink, withIndexMended } from './torn.ts';
 
 /**
@@ -20,9 +20,9 @@ import { relink, withIndexMended } from './torn.ts';
 export async function salvage(worktree: string, id: string, attempt: number | string): Promise<string | null> {
   const run = git(worktree);
   const ref = salvageRef(id, attempt);
-  const head = await shaOf(run, 'HEAD');
+  const { sha: head, branch } = await headOf(worktree);
   // Nothing beyond HEAD, as after most runs: no index has to be made to know that.
-  if (head && (await isClean(run))) return (await isKept(run, head)) ? null : point(run, ref, head);
+  if (head && (await isClean(run))) return branch || (await isKept(run, head)) ? null : point(run, ref, head);
   const headTree = head ? await run.ask(['rev-parse', `${head}^{tree}`]) : null;
   const [tree, staged] = await withIndex(worktree, 'copy', async (env) => {
     // What was staged and then changed again would be in no tree; with unmerged entries there is no such tree.
@@ -119,8 +119,7 @@ const stays = (kind: 'git_failed' | 'submodules', message: string, next: string)
 
 /** The history of repositories that an agent made goes to salvage refs too; a clone is not copied and keeps the worktree. */
 async function saveNested(worktree: string, id: string, attempt: number | string): Promise<void> {
-  const paths = [...new Set([...(await embeddedRepos(worktree)), ...(await overlaidRepos(worktree))])];
-  for (const [index, path] of paths.entries()) {
+  for (const [index, path] of (await nestedRepos(worktree)).entries()) {
     const dir = join(worktree, path);
     const inner = await inspect(dir);
     const shared = (await openRepo(worktree)).commonDir;

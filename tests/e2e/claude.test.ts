@@ -299,8 +299,9 @@ describe('a daemon with the real Claude Code CLI', () => {
     );
     expect(why('u')).toContain('"towpath resume claude" opens it');
     expect(ws.where('u')).toBe('incoming');
-    const told = ws.output.split('\n').filter((line) => /→ blocked .*cannot log in/.test(line));
-    expect(told).toHaveLength(1);
+    const told = () => ws.output.split('\n').filter((line) => /→ blocked .*cannot log in/.test(line));
+    await until(() => told().length > 0, 'it is told', 5000);
+    expect(told()).toHaveLength(1);
     expect(model.main.every((call) => !JSON.stringify(call.body).includes('task-u'))).toBe(true);
 
     model.play((call) =>

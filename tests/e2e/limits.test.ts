@@ -84,7 +84,7 @@ it('lets one run go first once the time is over, and the others at its first ans
   );
   for (const id of ['b', 'c', 'd']) ws.drop(id, task());
   // Still limited when it is tried: only the one that tries runs into it.
-  ws.file('limited', '4s');
+  ws.file('limited', '10s');
   await until(
     () => runs(ws).length === 2,
     'one tries',

@@ -17,13 +17,13 @@ const files = (top: string) => sh(top, 'ls-files', '-z').split('\0').filter(Bool
 test('the agent is the author, towpath the committer, and no hook is asked', async () => {
   const { repo, top, branch, base, save } = await started();
   hook(repo, 'pre-commit', 'exit 1');
-  expect(await save()).toEqual({ commit: null, notes: [] });
+  expect(await save()).toEqual({ committed: false, notes: [] });
   expect((await changes(top, base)).changed).toBe(false);
   write(top, { 'a.txt': 'changed\n' });
-  const { commit: sha } = await save();
-  expect(sha).toBe(sh(repo, 'rev-parse', branch));
+  expect((await save()).committed).toBe(true);
+  const sha = sh(repo, 'rev-parse', branch);
   expect(sh(top, 'log', '-1', '--format=%an %ae %cn %B')).toBe('claude claude@towpath.invalid towpath Title\n\n# kept');
-  expect(await save()).toEqual({ commit: null, notes: [] });
+  expect(await save()).toEqual({ committed: false, notes: [] });
   const found = await changes(top, base);
   expect(found).toEqual({ head: sha, tree: sh(top, 'rev-parse', 'HEAD^{tree}'), files: ['a.txt'], changed: true });
 });
@@ -36,7 +36,7 @@ test('odd names, links, modes, deletions, and ignored files', async () => {
   chmodSync(join(top, 'run.sh'), 0o755);
   rmSync(join(top, 'old'));
   write(top, { moved: 'same' });
-  expect((await save()).commit).not.toBeNull();
+  expect((await save()).committed).toBe(true);
   const found = await changes(top, base);
   expect(found.files.sort()).toEqual([...names, '-d/-f', 'link', 'run.sh', 'old', 'moved'].sort());
   expect(sh(top, 'ls-files', '-s', 'run.sh')).toMatch(/^100755/);
@@ -56,7 +56,7 @@ test('what the agent committed itself counts, and a lock of a killed git is no h
   const { top, base, save } = await started();
   const sha = commit(top, { own: 'o' });
   writeFileSync(join(sh(top, 'rev-parse', '--absolute-git-dir'), 'index.lock'), '');
-  expect((await save()).commit).toBeNull();
+  expect((await save()).committed).toBe(false);
   expect(await changes(top, base)).toMatchObject({ head: sha, files: ['own'] });
 });
 
@@ -136,7 +136,7 @@ test.each(['merge', 'rebase', 'cherry-pick', 'revert'])('a %s left half done', a
   expect(sh(top, 'symbolic-ref', '--short', 'HEAD')).toBe(branch);
   expect(files(top)).toEqual(['a.txt', 'b.txt', 'extra']);
   expect(read(top, 'a.txt')).toContain('resolved');
-  expect(await save()).toEqual({ commit: null, notes: [] });
+  expect(await save()).toEqual({ committed: false, notes: [] });
 });
 
 test('commands in the list of an interrupted rebase are not run', async () => {
