@@ -14,6 +14,7 @@ import { closeLimits } from './closing.ts';
 import type { Context } from './context.ts';
 import { type Ending, failure } from './ending.ts';
 import { taskHooks } from './hook.ts';
+import { JOINER } from './join.ts';
 import type { Plan } from './plan.ts';
 import { takeQuestion } from './question.ts';
 import { DISCARDED_FILE, type RunVerdict, readRun } from './record.ts';
@@ -65,7 +66,7 @@ export async function finish(
     attempt: lock.attempt,
     outcome,
     reason,
-    agent: plan.chosen.agent.name,
+    agent: plan.joins ? JOINER : plan.chosen.agent.name,
     model: run.verdict.model ?? plan.model,
     role: plan.role.name,
     duration_ms: run.duration_ms,
@@ -172,7 +173,7 @@ function outcomeOf(
 const SUBJECT_CHARS = 100;
 
 async function measure(ctx: Context, task: Task, lock: Lock, plan: Plan, work: Work | null): Promise<Measured> {
-  const agent = plan.chosen.agent.name;
+  const agent = plan.joins ? JOINER : plan.chosen.agent.name;
   const author = { name: agent, email: `${agent}@towpath.invalid` };
   const message = `${task.title.slice(0, SUBJECT_CHARS)}\n\nTowpath-Task: ${task.id}\nTowpath-Attempt: ${lock.attempt}\n`;
   if (work?.kind === 'worktree') {

@@ -13,6 +13,9 @@ import type { Plan } from './plan.ts';
 import { type RunRecord, type RunVerdict, readRun } from './record.ts';
 import { writeJson } from './work.ts';
 
+/** Who is named in what is told of a join: no agent ran. */
+export const JOINER = 'towpath';
+
 /** Why the work cannot be joined yet, or null. */
 export async function joinWaits({ queue }: Context, ids: readonly string[]): Promise<Ending | null> {
   const found = await Promise.all(ids.map(async (id) => ({ id, queue: (await queue.get(id))?.queue ?? null })));
@@ -42,10 +45,9 @@ export function joinedRun(ctx: Context, { task, lock }: Claim, plan: Plan): RunV
   const dir = ctx.workspace.run(task.id, lock.attempt);
   const divided = readDivided(ctx.workspace, task.id);
   mkdirSync(dir, { recursive: true, mode: 0o700 });
-  const agent = plan.chosen.agent.name;
   const record: RunRecord = {
     ...{ marker: `${task.id}/${lock.attempt}/join`, started_at: now(), clock: { boot_id: bootId(), ms: monotonic() } },
-    ...{ agent, model: null, role: plan.role.name, session: null, spec: task.spec },
+    ...{ agent: plan.chosen.agent.name, model: null, role: plan.role.name, session: null, spec: task.spec },
   };
   writeJson(join(dir, 'run.json'), record);
   const list = divided?.subtasks.map(({ id, title }) => `- ${id}: ${title}`).join('\n') ?? '';
@@ -53,12 +55,12 @@ export function joinedRun(ctx: Context, { task, lock }: Claim, plan: Plan): RunV
     verdict: {
       ...{ outcome: 'ok', reason: '', session: null, model: null, question: null, retry_at: null },
       ...{ output: `${divided?.summary.trim() ?? ''}\n\nJoined:\n${list}\n`, artifacts: [], outputs: {} },
-      usage: { ...NO_TOKENS, cost_usd: null },
+      usage: { ...NO_TOKENS, cost_usd: 0 },
     },
     ...{ ended: null, lost: false, resumed: false, duration_ms: 0, health: unseen(now()) },
   };
   ctx.events.emit('attempt_started', {
-    ...{ task: task.id, attempt: lock.attempt, agent, model: null, role: plan.role.name },
+    ...{ task: task.id, attempt: lock.attempt, agent: JOINER, model: null, role: plan.role.name },
     ...{ branch: lock.branch, resumed: false, endpoint: undefined },
   });
   writeJson(join(dir, 'verdict.json'), verdict);

@@ -56,6 +56,8 @@ it('subtasks are filed with their order, done, joined on a branch, and that pass
   ]);
   // The planner ran once: the join has no agent.
   expect(planned(ws)).toEqual(['big 1']);
+  const { by_agent } = ws.json<{ by_agent: { key: string; runs: number }[] }>(['stats']);
+  expect(by_agent).toContainEqual(expect.objectContaining({ key: 'towpath', runs: 1, cost_unknown: 0 }));
   expect(files(ws, 'towpath/big').sort()).toEqual(['one.txt', 'three.txt', 'two.txt']);
   const two = show(ws, 'big.2-two');
   expect(two).toMatchObject({ parent: 'big', title: 'Make two' });
