@@ -10,12 +10,21 @@ import { readYaml, splitText } from '../task/frontmatter.ts';
 import { idProblem } from '../task/schema.ts';
 import { type Cron, cronOf } from './cron.ts';
 
-const rule = z.strictObject({
-  cron: z.string('write a cron expression in quotes: "0 3 * * *"').min(1),
-  timezone: z.string().min(1).optional(),
-  overlap: z.enum(['skip', 'queue']).default('skip'),
-  catch_up: z.enum(['none', 'one']).default('one'),
-});
+const rule = z.preprocess(
+  // An expression alone is the whole of most rules.
+  (value) => (typeof value === 'string' ? { cron: value } : value),
+  z.strictObject(
+    {
+      cron: z.string('write a cron expression in quotes: "0 3 * * *"').min(1),
+      timezone: z.string().min(1).optional(),
+      overlap: z.enum(['skip', 'queue']).default('skip'),
+      catch_up: z.enum(['none', 'one']).default('one'),
+    },
+    {
+      error: (issue) => (issue.code === 'invalid_type' ? 'write a cron expression in quotes: "0 3 * * *"' : undefined),
+    },
+  ),
+);
 export type Rule = z.output<typeof rule>;
 
 export interface Schedule {

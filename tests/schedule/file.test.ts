@@ -49,6 +49,8 @@ it('files the same task without `schedule`, with an id of its own', async () => 
 });
 
 it('needs nothing but a cron expression and a body; seconds are told in the id', async () => {
+  const short = (await read('short.md', '---\nschedule: "@daily"\n---\nTick.\n')) as Schedule;
+  expect(short.rule).toEqual({ cron: '@daily', overlap: 'skip', catch_up: 'one' });
   const found = (await read('tick.md', '---\nschedule: {cron: "*/10 * * * * *"}\n---\nTick.\n')) as Schedule;
   expect(found.taskAt(Date.parse('2026-01-02T03:04:10Z')).id).toBe('tick-20260102-030410');
 });
@@ -59,6 +61,8 @@ it.each([
   ['---\nschedule: {cron: "2030-01-01"}\n---\nx\n', 'is a date'],
   ['---\nschedule: {cron: "0 3 * * *", timezone: Mars/Base}\n---\nx\n', 'schedule.timezone: "Mars/Base" is none'],
   ['---\nschedule: {cron: "0 3 * * *", overlap: maybe}\n---\nx\n', 'schedule.overlap: '],
+  ['---\nschedule: 5\n---\nx\n', 'schedule: write a cron expression in quotes'],
+  ['---\nschedule: "0 3 * *"\n---\nx\n', 'schedule.cron: CronPattern'],
   ['---\nschedule: {corn: "0 3 * * *"}\n---\nx\n', 'schedule.cron: write a cron expression in quotes'],
   ['---\nagent: shell\n---\nx\n', 'schedule.cron: write a cron expression in quotes'],
   ['x\n', 'schedule.cron: write a cron expression in quotes'],
