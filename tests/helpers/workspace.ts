@@ -52,6 +52,8 @@ export function makeRepo(dir = tempDir('towpath-repo-')): string {
 export class TestWorkspace {
   readonly root: string;
   #children: ChildProcess[] = [];
+  /** The age of the last task that was dropped, ms. */
+  #dropped = 0;
   /** All that the daemons printed. */
   output = '';
 
@@ -86,9 +88,9 @@ export class TestWorkspace {
   /** Puts a task in, written aside and renamed, as a careful program does: such a file is taken for whole at once. */
   drop(id: string, content: string): void {
     const draft = this.file(`.towpath/draft-${process.pid}.md`, content);
-    // A rename in the clock tick of the write looks like a write.
-    const before = Date.now() / 1000 - 1;
-    utimesSync(draft, before, before);
+    // A rename in the clock tick of the write looks like a write; and which came first is told by the millisecond.
+    this.#dropped = Math.max(Date.now() - 1000, this.#dropped + 2);
+    utimesSync(draft, this.#dropped / 1000, this.#dropped / 1000);
     renameSync(draft, this.path('queues/incoming', `${id}.md`));
   }
 
