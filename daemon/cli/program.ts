@@ -76,30 +76,30 @@ export async function main(argv: readonly string[], version: string): Promise<nu
     'put task files into incoming/ ("-" reads one from stdin)',
     async () => (await import('./enqueue.ts')).enqueue,
   );
-  add('status', 'what is going on, and what needs you', async () => (await import('./look.ts')).status);
+  add('status', 'what is going on, and what needs you', async () => (await import('./status.ts')).status);
   add(
     'list',
     'tasks, of all queues or of one',
-    async () => (await import('./look.ts')).list,
+    async () => (await import('./list.ts')).list,
     (c) =>
       c
         .addArgument(queue)
         .addOption(new Option('--limit <n>', 'so many of each queue').argParser(atLeastOne))
         .option('--project <name>', 'those of one project'),
   );
-  add('show <id>', 'one task with its attempts, checks and feedback', async () => (await import('./look.ts')).show);
+  add('show <id>', 'one task with its attempts, checks and feedback', async () => (await import('./show.ts')).show);
   add('why <id>', 'why a task is not running', async () => (await import('./why.ts')).why);
   add(
     'logs <id>',
     'what its agent said and did',
-    async () => (await import('./look.ts')).logs,
+    async () => (await import('./logs.ts')).logs,
     (c) =>
       c
         .option('-f, --follow', 'go on until the attempt ends')
         .option('--raw', "the agent's own output")
         .addOption(new Option('--attempt <n>', 'which run (default: the last)').argParser(whole)),
   );
-  add('watch', 'a live board', async () => (await import('./look.ts')).watch);
+  add('watch', 'a live board', async () => (await import('./watch.ts')).watch);
   add('accept <id>', 'accept a result that waits for review', async () => (await import('./verbs.ts')).accept);
   add(
     'reject <id>',
@@ -167,17 +167,17 @@ export async function main(argv: readonly string[], version: string): Promise<nu
     },
   );
   add('mcp', 'serve tools over stdio to any MCP client', async () => (await import('./mcp/serve.ts')).mcp);
-  add('doctor', 'look for what is wrong, and say what to do', async () => (await import('./look.ts')).doctor);
+  add('doctor', 'look for what is wrong, and say what to do', async () => (await import('./doctor.ts')).doctor);
   add(
     'stats',
     'runs, outcomes and cost by day, agent, role and model',
-    async () => (await import('./look.ts')).stats,
+    async () => (await import('./stats.ts')).stats,
     (c) => c.option('--since <when>', 'a date, or a duration such as 7d'),
   );
   add(
     'events',
     'what happened',
-    async () => (await import('./look.ts')).events,
+    async () => (await import('./events.ts')).events,
     (c) =>
       c
         .option('-f, --follow', 'go on')

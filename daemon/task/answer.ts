@@ -1,7 +1,8 @@
 // Values by a schema: reads the schema that a task names, and says whether a final answer fits it, or the inputs of a pattern.
 import { existsSync, readFileSync, realpathSync, statSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { relative, resolve } from 'node:path';
-import { Ajv, type ErrorObject, type Options, type ValidateFunction } from 'ajv';
+import type { Ajv, ErrorObject, Options, ValidateFunction } from 'ajv';
 import { messageOf, TowpathError } from '../errors.ts';
 
 export type Schema = Record<string, unknown>;
@@ -36,11 +37,15 @@ function readFile(name: string, root: string): Schema {
   throw refuse('holds no schema');
 }
 
+/** Of those who know of schemas few ever meet one: it is loaded by the first. */
+const load = createRequire(import.meta.url);
+
 /** A schema is compiled for each use: few are the same, and they come from anywhere. */
 function compile(schema: Schema, named = 'output_schema', options: Options = {}): ValidateFunction {
   try {
     // Formats are told apart by nobody here, and a keyword that is not known is no fault of the answer.
-    return new Ajv({ strict: false, allErrors: true, validateFormats: false, ...options }).compile(schema);
+    const { Ajv: Schemas } = load('ajv') as { Ajv: typeof Ajv };
+    return new Schemas({ strict: false, allErrors: true, validateFormats: false, ...options }).compile(schema);
   } catch (thrown) {
     throw new TowpathError('task_refused', `${named}: ${messageOf(thrown)}`, 'mend the schema');
   }
