@@ -81,11 +81,15 @@ export interface EventMap {
     ok: boolean;
     duration_ms: number;
     tree: string | null;
+    /** The role of the agent that brought the command; without it the check is the user's own. */
+    by?: string | undefined;
   };
-  /** A gate filed a task for an agent: a review or a fix of `parent`. */
-  helper_filed: { task: string; kind: 'review' | 'fix'; parent: string };
+  /** A gate filed a task for an agent: a review, a fix or tests of `parent`. */
+  helper_filed: { task: string; kind: 'review' | 'fix' | 'test'; parent: string };
   /** A patch for a failed check was tried, or could not be. */
   fix_finished: { task: string; attempt: number; outcome: 'helped' | 'rolled_back' | 'refused'; reason: string };
+  /** What a tester brought was run, or could not be. */
+  test_finished: { task: string; attempt: number; outcome: 'passed' | 'failed' | 'refused'; reason: string };
   /** A failed hook asks the operator. */
   operator_asked: { task: string; moment: string; reason: string };
   /** Something odd that a person should know of, without a change of state. */

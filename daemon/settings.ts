@@ -3,7 +3,7 @@ import { resolve } from 'node:path';
 import { z } from 'zod';
 import { parseDuration } from './clock.ts';
 import type { Workspace } from './paths.ts';
-import { ON_ACCEPT, type Seniority } from './task/terms.ts';
+import { FIXES, ON_ACCEPT, type Seniority } from './task/terms.ts';
 
 const duration = z
   .string('write 30s, 10m or 2h')
@@ -37,8 +37,7 @@ export const reviewSchema = z.union([
     .min(1)
     .refine((names) => !names.includes('none'), 'none stands alone'),
 ]);
-/** Who answers a failed check: the agent that did the work, or first an agent that writes a patch. */
-export const fixSchema = z.enum(['none', 'patch']);
+export const fixSchema = z.enum(FIXES);
 const hookEvents = ['pre_task', 'post_task', 'health_check', 'setup', 'gate', 'notify', 'poll'] as const;
 export type HookEvent = (typeof hookEvents)[number];
 export const HOOK_EVENTS: readonly HookEvent[] = hookEvents;

@@ -45,7 +45,7 @@ const PACKAGES: Record<string, readonly string[]> = {
   croner: ['schedule/cron.ts'],
   execa: ['process/run.ts'],
   'gray-matter': ['task/frontmatter.ts'],
-  picomatch: ['gate/protect.ts'],
+  picomatch: ['attempt/protect.ts'],
   pidusage: ['process/usage.ts'],
   pino: ['log.ts'],
   'proper-lockfile': ['limits.ts'],

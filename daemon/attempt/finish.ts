@@ -5,6 +5,7 @@ import type { Lock, Task } from '../queue/port.ts';
 import { judgeAnswer } from '../task/answer.ts';
 import type { Division } from '../task/breakdown.ts';
 import type { Outcome } from '../task/terms.ts';
+import type { Tested } from '../task/test.ts';
 import { changes, commitAll } from '../worktree/commit.ts';
 import { GitProblem } from '../worktree/git.ts';
 import { captureTree, restoreTree } from '../worktree/tree.ts';
@@ -18,6 +19,7 @@ import { JOINER } from './join.ts';
 import type { Plan } from './plan.ts';
 import { takeQuestion } from './question.ts';
 import { DISCARDED_FILE, type RunVerdict, readRun } from './record.ts';
+import { keepTests, testsCommit } from './tests.ts';
 import { keepWork, readWork, type Work, writeJson, writeWork } from './work.ts';
 
 const NOTHING = { commit: null, tree: null, files: [], changed: false };
@@ -49,7 +51,9 @@ export async function finish(
     throw thrown;
   });
   await keepWork(ctx, { id: task.id, attempt: lock.attempt, commit: measured.commit });
-  if (plan.helps && measured.changed) noteChanges(ctx, plan.helps, task.id, dir, measured.files);
+  if (plan.helps?.kind === 'test' && work)
+    await keepTests(dir, work, measured.commit ?? work.start!, ctx.settings.durability === 'full');
+  else if (plan.helps && measured.changed) noteChanges(ctx, plan.helps, task.id, dir, measured.files);
   if (plan.divides && measured.changed)
     ctx.events.emit('warning', {
       task: task.id,
@@ -94,7 +98,7 @@ export async function finish(
     usage: run.verdict.usage,
     duration_ms: run.duration_ms,
   };
-  const judged = outcome === 'ok' ? judgeResult(ctx, task, plan, run) : null;
+  const judged = outcome === 'ok' ? await judgeResult(ctx, task, plan, run, { dir, work }) : null;
   const post = await taskHooks(ctx, 'post_task', { task, lock, attempt: lock.attempt, plan, work, result });
   if ('ending' in post) return { ending: post.ending, measured };
   if (question) return { ending: question, measured };
@@ -116,15 +120,24 @@ export async function finish(
 }
 
 /** What is wrong with the final answer, where one by a schema was asked for. */
-function judgeResult(
+async function judgeResult(
   ctx: Context,
   task: Task,
   plan: Plan,
   { verdict }: RunVerdict,
-): { problem?: string; value?: unknown } | null {
+  { dir, work }: { dir: string; work: Work | null },
+): Promise<{ problem?: string; value?: unknown } | null> {
   const judged = plan.schema && judgeAnswer(verdict.output, plan.schema, verdict.structured);
-  if (!judged || 'problem' in judged || !plan.divides) return judged;
+  if (!judged || 'problem' in judged) return judged;
   const full = plan.chosen.settings.permissions === 'full';
+  if (plan.helps?.kind === 'test' && work) {
+    const { worktree, start } = work;
+    const made = { message: 'tests', author: { name: '', email: '' } };
+    const by = { dir, worktree, commit: start!, protect: plan.protect, full, made };
+    const tests = await testsCommit(judged.value as Tested, by);
+    return 'problem' in tests ? { problem: `it is no evidence: ${tests.problem}` } : {};
+  }
+  if (!plan.divides) return judged;
   const problem = divisionProblem(judged.value as Division, rulesFor(task, ctx.settings, ctx.workspace, full));
   return problem === null ? {} : { problem };
 }

@@ -11,9 +11,10 @@ import type { Choice, Task } from '../queue/port.ts';
 import { DEFAULT_ROLE, type Role, readRole, rolePath } from '../roles/role.ts';
 import { type Endpoint, type Settings, worktreesDir } from '../settings.ts';
 import { readSchema, type Schema } from '../task/answer.ts';
-import { FIX_SCHEMA } from '../task/fix.ts';
+import { fixSchemaOf } from '../task/fix.ts';
 import { REVIEW_SCHEMA, type Reviewers, reviewersOf } from '../task/review.ts';
-import type { Check, OnAccept, TaskSpec } from '../task/terms.ts';
+import type { Check, FixMode, OnAccept, TaskSpec } from '../task/terms.ts';
+import { TEST_SCHEMA } from '../task/test.ts';
 import { branchOf } from '../worktree/refs.ts';
 import { breakdownProblem, breaksOf, schemaOfPlan } from './breakdown.ts';
 import { type Cap, capsOf } from './budget.ts';
@@ -36,9 +37,9 @@ export interface Plan {
   minor: boolean;
   checks: Check[];
   review: Reviewers;
-  /** `patch`: an agent may mend what the checks find. */
-  fix: 'none' | 'patch';
-  /** It is a review or a fix itself, of this. */
+  /** Whether an agent may mend what the checks find, and must bring a test then. */
+  fix: FixMode;
+  /** It was filed by a gate, for this. */
   helps: Help | null;
   /** It is to be divided: its agent plans the subtasks, and nothing else of it is kept. */
   divides: boolean;
@@ -59,8 +60,9 @@ export interface Plan {
   caps: Cap[];
 }
 
-/** What the tasks that a gate files must answer. */
-const SCHEMAS = { review: REVIEW_SCHEMA, fix: FIX_SCHEMA };
+/** What a task that a gate has filed must answer. */
+const schemaOfHelp = ({ kind, with_test }: Help): Schema =>
+  kind === 'fix' ? fixSchemaOf(with_test) : kind === 'test' ? TEST_SCHEMA : REVIEW_SCHEMA;
 
 const schemaOf = (named: string | Schema | undefined, root: string): Schema | null =>
   named === undefined ? null : readSchema(named, root);
@@ -144,7 +146,7 @@ export function makePlan(
   const breaks = breaksOf(workspace, task, role.name);
   const joins = breaks?.joins ?? null;
   const divides = breaks !== null && joins === null;
-  // What a review, a fix or a plan changes is thrown away.
+  // What a review, a fix or a plan changes is thrown away, and what a tester does is for the gate of what it tests.
   const passing = helps !== null || divides;
   const pattern = who.agent === 'pattern' ? choosePattern(spec, role, workspace) : null;
   return {
@@ -164,14 +166,14 @@ export function makePlan(
     divides,
     joins,
     onAccept: helps ? 'branch' : onAcceptOf(spec, settings),
-    protect: passing ? [] : [...settings.protect, ...(project?.protect ?? [])],
+    protect: helps?.kind === 'review' || divides ? [] : [...settings.protect, ...(project?.protect ?? [])],
     // A pattern whose work is there already has nothing to change.
     expect: passing || joins ? 'any' : (spec.expect ?? (minor || pattern ? 'any' : 'changes')),
     pattern,
     notes: project?.notes ?? settings.notes,
     timeout_ms: spec.timeout ?? settings.timeouts.agent,
     schema: helps
-      ? SCHEMAS[helps.kind]
+      ? schemaOfHelp(helps)
       : divides
         ? schemaOfPlan(settings, found.settings.permissions === 'full')
         : joins

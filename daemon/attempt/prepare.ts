@@ -76,7 +76,7 @@ export async function prepare(
     checks: plan.checks.map(checkText),
     protect: plan.protect,
     schema: plan.schema,
-    passing: plan.helps !== null || plan.divides,
+    passing: (plan.helps !== null && plan.helps.kind !== 'test') || plan.divides,
     resumed: session !== null,
     skills,
     notes,

@@ -4,9 +4,21 @@ import { childEnv } from '../process/env.ts';
 import { run } from '../process/run.ts';
 import type { Check } from '../task/terms.ts';
 
+/** A command that an agent has named as evidence: run as a check is, under what its agent is wrapped in. */
+export interface Brought {
+  argv: string[];
+  /** The role of the agent. */
+  by: string;
+  wrap: string[];
+}
+
+export type ToRun = Check | Brought;
+
 /** One line of `checks.json` in the run's folder. */
 export interface Evidence {
   command: string;
+  /** The role of the agent that named it; the others are the user's own. */
+  by?: string;
   code: number | null;
   ok: boolean;
   /** Head and tail of what it printed, both streams. */
@@ -21,7 +33,7 @@ const OUTPUT_BYTES = 64 * 1024;
 
 /** Runs every check, one after the other, also after one has failed: the next attempt is to know all of it. */
 export async function runChecks(options: {
-  checks: Check[];
+  checks: readonly ToRun[];
   cwd: string;
   allow: string[];
   set: Record<string, string>;
@@ -33,8 +45,7 @@ export async function runChecks(options: {
   const kept: Evidence[] = [];
   for (const check of options.checks) {
     if (options.signal.aborted) break;
-    // A text is one line of the user's own for sh; nothing of ours or of a task's other fields is ever pasted into it.
-    const argv = typeof check === 'string' ? ['sh', '-c', check] : check;
+    const { argv, command, by } = commandOf(check);
     const at = now();
     const done = await run({
       argv,
@@ -52,7 +63,8 @@ export async function runChecks(options: {
           ? `\n(ended by ${done.signal})`
           : '';
     const evidence = {
-      command: typeof check === 'string' ? check : check.join(' '),
+      command,
+      ...by,
       code: done.code,
       ok: done.code === 0 && !done.timedOut,
       output: `${done.stdout}${done.stderr ? `\n${done.stderr}` : ''}`.trim() + note,
@@ -66,13 +78,24 @@ export async function runChecks(options: {
   return kept;
 }
 
+function commandOf(check: ToRun): { argv: string[]; command: string; by: { by?: string } } {
+  // A text is one line of the user's own for sh; nothing of ours or of a task's other fields is ever pasted into it.
+  if (typeof check === 'string') return { argv: ['sh', '-c', check], command: check, by: {} };
+  if (Array.isArray(check)) return { argv: check, command: check.join(' '), by: {} };
+  return { argv: [...check.wrap, ...check.argv], command: check.argv.join(' '), by: { by: check.by } };
+}
+
+/** A command as it is told, with who named it. */
+export const commandText = ({ command, by }: Pick<Evidence, 'command' | 'by'>): string =>
+  `\`${command}\`${by === undefined ? '' : ` (by the ${by})`}`;
+
 /** What the next attempt is told of failed checks. */
-export function checkFeedback(evidence: Evidence[]): string {
+export function checkFeedback(evidence: readonly Evidence[]): string {
   const failed = evidence.filter((one) => !one.ok);
   return failed
     .map(
-      ({ command, code, output }) =>
-        `The check \`${command}\` failed${code === null ? '' : ` with exit code ${code}`}.\n\n${output ? fenced(output.slice(-4000)) : 'It printed nothing.'}`,
+      ({ code, output, ...of }) =>
+        `The check ${commandText(of)} failed${code === null ? '' : ` with exit code ${code}`}.\n\n${output ? fenced(output.slice(-4000)) : 'It printed nothing.'}`,
     )
     .join('\n\n');
 }

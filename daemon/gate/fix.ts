@@ -1,131 +1,129 @@
 // A failed check is answered by an agent's patch: judged, put on top of the work, checked, and taken back exactly when it does not help.
-import { join } from 'node:path';
 import type { Context } from '../attempt/context.ts';
 import type { Plan } from '../attempt/plan.ts';
-import { keepWork, readJson, type Work, writeJson } from '../attempt/work.ts';
-import { filedBy, type Help, helpOf } from '../queue/files/subtasks.ts';
+import { protectedFiles } from '../attempt/protect.ts';
+import type { Work } from '../attempt/work.ts';
 import type { Task } from '../queue/port.ts';
-import { FIX_SCHEMA, FIXER, type Fix, PATCH_BYTES, patchHash } from '../task/fix.ts';
+import { FIXER, type Fix, fixProblem, fixSchemaOf, patchHash } from '../task/fix.ts';
 import { changes } from '../worktree/commit.ts';
 import { moveTo, patchCommit } from '../worktree/patch.ts';
 import { changeOf } from './change.ts';
-import type { Evidence } from './checks.ts';
+import type { Brought, Evidence, ToRun } from './checks.ts';
 import { fixText } from './fix-text.ts';
-import { commitOf, endOf, fileHelper, runOf } from './helper.ts';
-import { protectedFiles } from './protect.ts';
+import { commitOf, endOf, fileHelper, runOf, type Waiting, waitFor } from './helper.ts';
+import { allKept, allowedTo, filedTrial, keep, signed, stay, type Trial, takeBack } from './trial.ts';
 
 type Outcome = 'helped' | 'rolled_back' | 'refused';
 
-/** What is kept of each fix, by its task's id, in `fixes.json` in the folder of the task's runs. */
-interface Kept {
-  /** Of the patch: none is tried twice. */
-  hash?: string;
-  /** The commit with the patch, once the checks have passed on it. */
-  fixed?: string;
-  outcome?: Outcome;
-  reason?: string;
+/** Runs what is to pass with the patch, where it lies. */
+export interface Proof {
+  all: readonly ToRun[];
+  run: (what: readonly ToRun[], tree: string) => Promise<Evidence[]>;
+  /** The same, and nobody is told: it is no check. */
+  look: (what: readonly ToRun[], tree: string) => Promise<Evidence[]>;
 }
 
 /** The fix of what a task has now. */
-export interface Filed extends Help {
-  id: string;
-  /** The work has the patch in it already. */
-  took: boolean;
-}
-
-const fileOf = ({ workspace }: Context, id: string): string => join(workspace.runs(id), 'fixes.json');
-const keptOf = (ctx: Context, id: string): Record<string, Kept> => readJson(fileOf(ctx, id)) ?? {};
-function keep(ctx: Context, task: string, id: string, change: Kept): void {
-  const all = keptOf(ctx, task);
-  writeJson(fileOf(ctx, task), { ...all, [id]: { ...all[id], ...change } }, ctx.settings.durability === 'full');
-}
-
-/** The fix that was filed for the last run; there is one for each at most. */
-export async function filedFix(ctx: Context, task: Task): Promise<Filed | null> {
-  for (const id of filedBy(ctx.workspace, task.id, 'fix')) {
-    const help = helpOf(ctx.workspace, id);
-    if (help?.kind !== 'fix' || help.parent !== task.id || help.attempt !== runOf(task)) continue;
-    const { fixed, outcome } = keptOf(ctx, task.id)[id] ?? {};
-    const took = fixed !== undefined && fixed === task.state.commit;
-    if (took && !outcome) conclude(ctx, task, id, 'helped', '');
-    // Killed before its file was there: it is filed now.
-    if (!took && !outcome && !(await ctx.queue.get(id)) && !endOf(ctx, id, null, FIX_SCHEMA)) continue;
-    return { id, ...help, took };
-  }
-  return null;
+export async function filedFix(ctx: Context, task: Task): Promise<Trial | null> {
+  const fix = await filedTrial(ctx, task, 'fix');
+  if (fix?.took && !fix.kept.outcome) conclude(ctx, task, fix, 'helped', '');
+  return fix;
 }
 
 export async function fileFix(
   ctx: Context,
   task: Task,
   work: Work,
+  plan: Plan,
   checks: readonly Evidence[],
-): Promise<{ id: string; role: string }> {
+): Promise<Waiting> {
   const attempt = runOf(task);
   const change = await changeOf(task, work);
-  const body = fixText({ id: task.id, title: task.title, body: task.body, checks, change });
-  const what = { kind: 'fix', role: FIXER, attempt, commit: commitOf(task, work) } as const;
+  const with_test = plan.fix === 'patch_with_test';
+  const body = fixText({ id: task.id, title: task.title, body: task.body, checks, change, with_test });
+  const what = { kind: 'fix', role: FIXER, attempt, commit: commitOf(task, work), with_test } as const;
   const id = await fileHelper(ctx, task, { ...what, ending: `.fix-${attempt}`, title: `Fix for ${task.id}`, body });
-  return { id, role: FIXER };
+  return waitFor({ ...what, id });
 }
 
-/** Tries what a fix came to: the commit with the patch, or nothing that helped; null while it is not over. The worktree lies at the work without it. */
+/** Tries what a fix came to: the evidence with the patch, or nothing that helped; null while it is not over. The worktree lies at the work without it. */
 export async function tryFix(
   ctx: Context,
   task: Task,
-  plan: Plan,
-  work: Work,
-  { id, commit, attempt }: Filed,
-  check: (tree: string) => Promise<Evidence[]>,
+  { work, plan }: { work: Work; plan: Plan },
+  trial: Trial,
+  proof: Proof,
   signal: AbortSignal,
-): Promise<{ commit: string; evidence: Evidence[] } | { refused: string } | null> {
-  const known = keptOf(ctx, task.id)[id];
-  if (known?.outcome) return { refused: known.reason ?? '' };
-  const end = endOf(ctx, id, await ctx.queue.get(id), FIX_SCHEMA);
+): Promise<{ evidence: Evidence[] } | { refused: string } | null> {
+  const { id, kept, with_test = false } = trial;
+  if (kept.outcome) return { refused: kept.reason ?? '' };
+  const helper = await ctx.queue.get(id);
+  const end = endOf(ctx, id, helper, fixSchemaOf(with_test));
   if (end === null) return null;
-  const refuse = (reason: string) => conclude(ctx, task, id, 'refused', reason);
+  const refuse = (reason: string) => conclude(ctx, task, trial, 'refused', reason);
   if ('problem' in end) return refuse(end.problem);
-  const { patch } = end.value as Fix;
-  const problem = problemOf(ctx, task, id, patch);
+  const fix = end.value as Fix;
+  const { wrap, full } = allowedTo(ctx, id, helper);
+  const problem = fixProblem(fix, with_test, full) ?? twice(ctx, task, id, fix);
   if (problem) return refuse(problem);
-  keep(ctx, task.id, id, { hash: patchHash(patch) });
-  const { worktree } = work;
-  const before = await changes(worktree, commit!);
-  const patched = await patchCommit(worktree, commit!, patch, {
-    message: `Mend failed checks of ${task.id}\n\nTowpath-Task: ${task.id}\nTowpath-Attempt: ${attempt}\nTowpath-Fix: ${id}\n`,
-    author: { name: FIXER, email: `${FIXER}@towpath.invalid` },
-  });
-  if ('problem' in patched) return refuse(patched.problem);
-  const touched = protectedFiles(patched.files, plan.protect);
+  const made = await commitsOf(task, work, trial, fix);
+  if ('problem' in made) return refuse(made.problem);
+  const touched = protectedFiles(made.files, plan.protect);
   if (touched.length > 0) return refuse(`it changes protected files: ${touched.slice(0, 5).join(', ')}`);
-  await moveTo(worktree, patched.commit);
-  const { tree } = await changes(worktree, commit!);
-  const evidence = await check(tree);
-  if (!signal.aborted && evidence.every(({ ok }) => ok)) {
-    keep(ctx, task.id, id, { fixed: patched.commit });
-    await keepWork(ctx, { id: task.id, attempt, commit: patched.commit });
-    await ctx.queue.move(task.id, 'provisional', { to: 'provisional', state: { commit: patched.commit } });
-    conclude(ctx, task, id, 'helped', '');
-    return { commit: patched.commit, evidence };
+  const { worktree } = work;
+  const { tree } = await changes(worktree, trial.commit!);
+  const brought: Brought[] = with_test ? [{ argv: fix.command!, by: FIXER, wrap }] : [];
+  if (made.test !== null) {
+    await moveTo(worktree, made.test);
+    const [alone] = await proof.look(brought, (await changes(worktree, trial.commit!)).tree);
+    const vain = alone?.ok ? 'passes' : alone?.code === null ? 'does not end by itself' : null;
+    if (vain && !signal.aborted) {
+      await takeBack(work, trial, tree);
+      return refuse(`the regression test ${vain} without the patch`);
+    }
   }
-  await moveTo(worktree, commit!);
-  if ((await changes(worktree, commit!)).tree !== before.tree)
-    throw new Error(`the patch of ${id} could not be taken back`);
+  await moveTo(worktree, made.commit);
+  const evidence = await proof.run([...proof.all, ...brought], (await changes(worktree, trial.commit!)).tree);
+  if (!signal.aborted && evidence.every(({ ok }) => ok)) {
+    await stay(ctx, task, trial, { put: made.commit, files: made.files, brought });
+    conclude(ctx, task, trial, 'helped', '');
+    return { evidence };
+  }
+  await takeBack(work, trial, tree);
   // Called off in the middle, it was not tried.
   if (signal.aborted) return { refused: 'called off' };
   const failed = evidence.filter(({ ok }) => !ok).map(({ command }) => command);
-  return conclude(ctx, task, id, 'rolled_back', `still failing: ${failed.join(', ')}`);
+  return conclude(ctx, task, trial, 'rolled_back', `still failing: ${failed.join(', ')}`);
 }
 
-function problemOf(ctx: Context, task: Task, id: string, patch: string): string | null {
-  if (patch.trim() === '') return 'there is no patch';
-  if (Buffer.byteLength(patch) > PATCH_BYTES) return `the patch is larger than ${PATCH_BYTES / 1024} KiB`;
-  const hash = patchHash(patch);
-  const before = Object.entries(keptOf(ctx, task.id)).find(([other, one]) => other !== id && one.hash === hash);
-  return before ? `the same patch was tried before (${before[0]})` : null;
+/** The work with the test, where one is asked for, and on top of that the patch. */
+async function commitsOf(
+  task: Task,
+  { worktree }: Work,
+  trial: Trial,
+  { patch, test }: Fix,
+): Promise<{ commit: string; test: string | null; files: string[] } | { problem: string }> {
+  const sign = (what: string) => signed(task, trial, what, 'Towpath-Fix');
+  const tested = trial.with_test
+    ? await patchCommit(worktree, trial.commit!, test!, sign('Test for failed checks'))
+    : { commit: trial.commit!, files: [] };
+  if ('problem' in tested) return { problem: `its test: ${tested.problem}` };
+  const patched = await patchCommit(worktree, tested.commit, patch, sign('Mend failed checks'));
+  if ('problem' in patched) return patched;
+  const files = [...new Set([...tested.files, ...patched.files])];
+  return { commit: patched.commit, test: trial.with_test ? tested.commit : null, files };
 }
 
-function conclude(ctx: Context, task: Task, id: string, outcome: Outcome, reason: string): { refused: string } {
+/** Whether the same was tried before; from now on it was. */
+function twice(ctx: Context, task: Task, id: string, { patch, test = '' }: Fix): string | null {
+  const hash = patchHash(`${patch}\n${test}`);
+  const before = Object.entries(allKept(ctx, task.id)).find(([other, one]) => other !== id && one.hash === hash);
+  if (before) return `the same patch was tried before (${before[0]})`;
+  keep(ctx, task.id, id, { hash });
+  return null;
+}
+
+function conclude(ctx: Context, task: Task, { id }: Trial, outcome: Outcome, reason: string): { refused: string } {
   keep(ctx, task.id, id, { outcome, reason });
   ctx.events.emit('fix_finished', { task: task.id, attempt: runOf(task), outcome, reason });
   return { refused: reason };

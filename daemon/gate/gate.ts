@@ -1,26 +1,24 @@
 // What a result must pass before it is done: protected files, checks, gate hooks, review. Entered again from the start after a crash.
 
-import { join } from 'node:path';
 import type { Context } from '../attempt/context.ts';
 import { addFeedback, decide, type Ending, failure, policyOf } from '../attempt/ending.ts';
 import { taskHooks } from '../attempt/hook.ts';
 import { isJoin, unjoined } from '../attempt/join.ts';
 import { makePlan, type Plan } from '../attempt/plan.ts';
+import { protectedFiles } from '../attempt/protect.ts';
 import { readRun } from '../attempt/record.ts';
-import { readJson, readWork, type Work, writeJson, writeWork } from '../attempt/work.ts';
+import { readWork, type Work, writeWork } from '../attempt/work.ts';
 import { messageOf, TowpathError } from '../errors.ts';
 import type { Task } from '../queue/port.ts';
-import { redactAll } from '../secrets.ts';
 import { changes } from '../worktree/commit.ts';
 import { GitProblem } from '../worktree/git.ts';
 import { applyTree, unapplyTree } from '../worktree/tree.ts';
 import { restoreWorktree } from '../worktree/worktree.ts';
 import { accept } from './accept.ts';
-import { checkFeedback, type Evidence, runChecks } from './checks.ts';
-import { type Filed, filedFix, fileFix, tryFix } from './fix.ts';
 import type { Waiting } from './helper.ts';
-import { protectedFiles } from './protect.ts';
+import { type Judged, prove } from './prove.ts';
 import { review, standing } from './review.ts';
+import { isTested, untested } from './tests.ts';
 
 /** Takes a task in provisional/ to done/, back to incoming/, to failed/ or blocked/, or leaves it there to be reviewed. */
 export async function gate(ctx: Context, found: Task, signal: AbortSignal): Promise<Task | null> {
@@ -28,7 +26,7 @@ export async function gate(ctx: Context, found: Task, signal: AbortSignal): Prom
   // By the front matter that was claimed: an agent could have written into the file, a person may have broken it.
   const task = { ...found, spec: readRun(ctx.workspace.run(id, state.runs ?? 1))?.spec ?? found.spec };
   let plan: Plan | null = null;
-  let ending: Judged | null = null;
+  let ending: Judgement | null = null;
   try {
     plan = makePlan(task, ctx, task.state.agent);
     ending = await judge(ctx, task, plan, signal);
@@ -53,100 +51,42 @@ export async function gate(ctx: Context, found: Task, signal: AbortSignal): Prom
   return turnBack(ctx, task, plan, ending);
 }
 
-type Judged = Ending | Waiting | 'accept' | 'human';
+type Judgement = Ending | Waiting | 'accept' | 'human';
 
-async function judge(ctx: Context, task: Task, plan: Plan, signal: AbortSignal): Promise<Judged> {
+async function judge(ctx: Context, task: Task, whole: Plan, signal: AbortSignal): Promise<Judgement> {
   const work = readWork(ctx.workspace, task.id);
   // A review is judged by the gate of what it reviews.
-  if (work?.accepted || plan.helps) return 'accept';
-  const attempt = task.state.runs ?? 1;
+  if (work?.accepted || whole.helps) return 'accept';
+  const plan = isTested(whole, work) ? untested(whole) : whole;
   // Reviews are filed once all else has passed: that is not done again for the same work.
   const passed = plan.review.roles.length > 0 && (await standing(ctx, task, work)).length > 0;
-  let files = await open(task, work, !passed);
-  if (passed) return review(ctx, task, plan, work, files.tree);
-  const touched = protectedFiles(files.files, plan.protect);
+  const { files, tree } = await open(task, work, !passed);
+  if (passed) return review(ctx, task, plan, work, tree);
+  const touched = protectedFiles(files, plan.protect);
   if (touched.length > 0)
     return failure('rejected', `it changes protected files: ${touched.slice(0, 5).join(', ')}`, {
       feedback: `These files are protected and must stay as they are on the base branch: ${touched.join(', ')}. Undo your changes to them.`,
       from: 'gate',
-      ...treeOf(files.tree),
+      ...treeOf(tree),
     });
-  const check = (of: string | null) => checkAll(ctx, task, plan, work, of, signal);
-  const kept = join(ctx.workspace.run(task.id, attempt), 'checks.json');
-  const fix = plan.fix === 'patch' && work?.kind === 'worktree' ? await filedFix(ctx, task) : null;
-  let evidence: Evidence[];
-  if (fix && !fix.took) {
-    const fixed = await tryFix(ctx, task, plan, work!, fix, check, signal);
-    if (fixed === null) return waitForFix(fix);
-    if (signal.aborted) return failure('cancelled', '');
-    if (!('commit' in fixed)) return failedChecks(readJson<Evidence[]>(kept) ?? [], files.tree);
-    // What is judged from here on is the work with the patch on it.
-    task.state = { ...task.state, commit: fixed.commit };
-    evidence = fixed.evidence;
-    files = await open(task, work, false);
-  } else evidence = await check(files.tree);
-  if (plan.checks.length) writeJson(kept, redactAll(evidence));
-  if (evidence.some((one) => !one.ok)) {
-    const mends = plan.fix === 'patch' && work?.kind === 'worktree' && fix === null && !signal.aborted;
-    return mends ? waitForFix(await fileFix(ctx, task, work, evidence)) : failedChecks(evidence, files.tree);
-  }
+  const it: Judged = { task, plan: whole, work, tree };
+  const proven = await prove(ctx, it, signal);
+  if ('kind' in proven) return proven;
+  const { commit } = task.state;
   const hooks = await taskHooks(ctx, 'gate', {
-    task,
-    lock: null,
-    attempt,
-    plan,
-    work,
-    result: { outcome: 'ok', checks: evidence, files: files.files, commit: task.state.commit ?? null },
+    ...{ task, lock: null, attempt: task.state.runs ?? 1, plan, work },
+    result: {
+      ...{ outcome: 'ok', checks: proven.evidence, commit: commit ?? null },
+      files: it.tree === tree ? files : (await open(task, work, false)).files,
+    },
   });
   if ('ending' in hooks)
-    return hooks.ending.kind === 'outcome' ? { ...hooks.ending, ...treeOf(files.tree) } : hooks.ending;
-  if (plan.review.roles.length > 0) return review(ctx, task, plan, work, files.tree);
+    return hooks.ending.kind === 'outcome' ? { ...hooks.ending, ...treeOf(it.tree) } : hooks.ending;
+  if (plan.review.roles.length > 0) return review(ctx, task, plan, work, it.tree);
   return plan.review.human ? 'human' : 'accept';
 }
 
 const treeOf = (tree: string | null) => (tree === null ? {} : { tree });
-const waitForFix = ({ id, role }: Pick<Filed, 'id' | 'role'>): Waiting => ({
-  kind: 'helpers',
-  for: 'fix',
-  helpers: [{ id, role }],
-});
-
-function checkAll(
-  ctx: Context,
-  task: Task,
-  plan: Plan,
-  work: Work | null,
-  tree: string | null,
-  signal: AbortSignal,
-): Promise<Evidence[]> {
-  const attempt = task.state.runs ?? 1;
-  return runChecks({
-    checks: plan.checks,
-    cwd: work?.worktree ?? plan.repo,
-    allow: ctx.settings.env,
-    set: {
-      TOWPATH_TASK_ID: task.id,
-      TOWPATH_ATTEMPT: String(attempt),
-      TOWPATH_WORKTREE: work?.worktree ?? '',
-      TOWPATH_WORKSPACE: ctx.workspace.root,
-    },
-    timeout_ms: plan.timeout_ms,
-    tree,
-    signal,
-    onDone: ({ command, code, ok, tree, duration_ms }) =>
-      ctx.events.emit('check_finished', { task: task.id, attempt, command, code, ok, tree, duration_ms }),
-  });
-}
-
-function failedChecks(evidence: Evidence[], tree: string | null): Ending {
-  const failed = evidence.filter((one) => !one.ok);
-  const how = (code: number | null) => (code === null ? 'did not end' : `exited with ${code}`);
-  return failure('check_failed', failed.map(({ command, code }) => `\`${command}\` ${how(code)}`).join('; '), {
-    feedback: checkFeedback(evidence),
-    from: 'check',
-    ...treeOf(tree),
-  });
-}
 
 /** Makes sure that the work lies where the checks run, in the repository's own tree only when it is wanted there; says what it changed. */
 async function open(task: Task, work: Work | null, inTree: boolean): Promise<{ files: string[]; tree: string | null }> {
@@ -178,12 +118,14 @@ async function waitForGate(
   return ctx.queue.move(task.id, 'provisional', { to: 'provisional', state: { reason, not_before } });
 }
 
+const WORDS = { review: 'review', fix: 'a patch', test: 'tests' } as const;
+
 async function waitForReview(ctx: Context, task: Task, by: 'human' | Waiting): Promise<Task> {
   await close(ctx, task);
   const agents = by === 'human' ? [] : by.helpers;
   const waits_for = by === 'human' ? 'review' : by.for;
   const reason = agents.length
-    ? `waits for ${waits_for === 'fix' ? 'a patch' : 'review'} by ${agents.map(({ id, role }) => `the ${role} (${id})`).join(', ')}`
+    ? `waits for ${WORDS[by === 'human' ? 'review' : by.for]} by ${agents.map(({ id, role }) => `the ${role} (${id})`).join(', ')}`
     : `waits for review: "towpath accept ${task.id}" or "towpath reject ${task.id} -m …"`;
   const waiting = await ctx.queue.move(task.id, 'provisional', {
     to: 'provisional',

@@ -1,10 +1,10 @@
-// The tasks that a gate files for agents, reviews and fixes: filed once under a name of their own, and what they came to.
+// The tasks that a gate files for agents, reviews, fixes and tests: filed once under a name of their own, and what they came to.
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Context } from '../attempt/context.ts';
 import { readVerdict } from '../attempt/record.ts';
 import type { Work } from '../attempt/work.ts';
-import { filedBy, type Help, helpOf, keepOrigin, parentOf } from '../queue/files/subtasks.ts';
+import { filedBy, HELPS, type Help, helpOf, keepOrigin, parentOf } from '../queue/files/subtasks.ts';
 import { taskText } from '../queue/polled.ts';
 import type { QueuePort, Task } from '../queue/port.ts';
 import { redact } from '../secrets.ts';
@@ -18,6 +18,12 @@ export interface Waiting {
   for: Help['kind'];
   helpers: { id: string; role: string }[];
 }
+
+export const waitFor = ({ kind, id, role }: Pick<Help, 'kind' | 'role'> & { id: string }): Waiting => ({
+  kind: 'helpers',
+  for: kind,
+  helpers: [{ id, role }],
+});
 
 /** How a helper ended; null while it has not. */
 export type End = { value: unknown } | { problem: string } | null;
@@ -54,7 +60,7 @@ export async function helpersOver({ workspace, queue }: Context, { id, state }: 
 /** The helpers of a task that are not over. */
 export async function openHelpers({ workspace, queue }: Place, id: string): Promise<string[]> {
   const open: string[] = [];
-  for (const kind of ['review', 'fix'] as const)
+  for (const kind of HELPS)
     for (const one of filedBy(workspace, id, kind)) {
       const task = helpOf(workspace, one)?.parent === id ? await queue.get(one) : null;
       if (task && !endOf({ workspace }, one, task, {})) open.push(one);
@@ -71,7 +77,7 @@ export async function fileHelper(
   help: Omit<Help, 'parent'> & { ending: string; title: string; body: string },
 ): Promise<string> {
   const { workspace, queue, settings } = ctx;
-  const { kind, role, attempt, commit } = help;
+  const { kind, role, attempt, commit, with_test } = help;
   const id = await freeId(ctx, task.id, help.ending);
   const { project, repo } = task.spec;
   const data = {
@@ -83,7 +89,7 @@ export async function fileHelper(
   };
   const content = taskText(data, redact(help.body));
   const depth = (parentOf(workspace, task.id)?.depth ?? 0) + 1;
-  const of = { role, attempt, commit };
+  const of = { role, attempt, commit, with_test };
   const origin = keepOrigin(workspace, settings.durability, id, { kind, parent: task.id, depth, of });
   try {
     await queue.submit({ name: `${id}.md`, content });

@@ -13,12 +13,14 @@ import { changeOf } from './change.ts';
 import type { Evidence } from './checks.ts';
 import { commitOf, fileHelper, runOf, type Waiting } from './helper.ts';
 import { type Opinion, opinionsOn } from './opinions.ts';
-import { reviewText } from './review-text.ts';
+import { type Reviewed, reviewText } from './review-text.ts';
 
 /** The reviews of what a task has now; those of an earlier run or another commit say nothing of it. */
 export async function standing(ctx: Context, task: Task, work: Work | null): Promise<Opinion[]> {
   const all = await opinionsOn(ctx, task.id);
-  return all.filter(({ attempt, commit }) => attempt === runOf(task) && commit === commitOf(task, work));
+  return all.filter(
+    ({ kind, attempt, commit }) => kind === 'review' && attempt === runOf(task) && commit === commitOf(task, work),
+  );
 }
 
 /** Files what is missing, or says what came of it. May be done again after a kill at any point. */
@@ -63,16 +65,17 @@ async function file(ctx: Context, task: Task, plan: Plan, work: Work | null, rol
   const attempt = runOf(task);
   const ending = `.review-${attempt}${plan.review.roles.length > 1 ? `-${role}` : ''}`;
   const what = { kind: 'review', role, attempt, commit: commitOf(task, work) } as const;
-  const body = await textOf(ctx, task, work);
+  const body = reviewText(await readingOf(ctx, task, work));
   return fileHelper(ctx, task, { ...what, ending, title: `Review of ${task.id}`, body });
 }
 
-async function textOf({ workspace }: Context, task: Task, work: Work | null): Promise<string> {
+/** What whoever judges a result is given to read. */
+export async function readingOf({ workspace }: Context, task: Task, work: Work | null): Promise<Reviewed> {
   const checks = readJson<Evidence[]>(join(workspace.run(task.id, runOf(task)), 'checks.json')) ?? [];
   const { id, title, body } = task;
   const planned = isPlan({ workspace }, task) ? plannedIn(workspace, id, runOf(task)) : null;
   const change = await changeOf(task, work);
-  return reviewText({
+  return {
     id,
     title,
     body,
@@ -80,5 +83,5 @@ async function textOf({ workspace }: Context, task: Task, work: Work | null): Pr
     checks,
     change,
     plan: planned && divisionText(planned),
-  });
+  };
 }

@@ -1,6 +1,7 @@
-// What an agent answers that mends a failed check: the schema, and by what the same patch is known again.
+// What an agent answers that mends a failed check: the schema, with or without a test, and by what the same patch is known again.
 import { createHash } from 'node:crypto';
 import type { Schema } from './answer.ts';
+import { COMMAND_SCHEMA, commandProblem } from './command.ts';
 
 /** The role that writes patches. */
 export const FIXER = 'fixer';
@@ -9,17 +10,36 @@ export const PATCH_BYTES = 64 * 1024;
 export interface Fix {
   patch: string;
   why: string;
+  /** A patch that adds a test, and what runs it: where that is asked for. */
+  test?: string;
+  command?: string[];
 }
 
-export const FIX_SCHEMA: Schema = {
-  type: 'object',
-  additionalProperties: false,
-  required: ['patch', 'why'],
-  properties: {
-    patch: { type: 'string', description: 'a unified diff as `git diff` prints it; empty: nothing would help' },
-    why: { type: 'string', description: 'what was wrong, in a sentence or two' },
-  },
+const PATCH = {
+  patch: { type: 'string', description: 'a unified diff as `git diff` prints it; empty: nothing would help' },
+  why: { type: 'string', description: 'what was wrong, in a sentence or two' },
 };
+const TEST = {
+  test: { type: 'string', description: 'a second unified diff, against the same state, that adds a regression test' },
+  command: COMMAND_SCHEMA,
+};
+
+/** Every member is required: some model services take no other schema. */
+export function fixSchemaOf(with_test = false): Schema {
+  const properties = with_test ? { ...PATCH, ...TEST } : PATCH;
+  return { type: 'object', additionalProperties: false, required: Object.keys(properties), properties };
+}
+
+/** Why a fix cannot be tried, or null. `full`: its agent may have commands run. */
+export function fixProblem({ patch, test, command }: Fix, with_test: boolean, full: boolean): string | null {
+  if (patch.trim() === '') return 'there is no patch';
+  if (Buffer.byteLength(patch) > PATCH_BYTES) return `the patch is larger than ${PATCH_BYTES / 1024} KiB`;
+  if (!with_test) return null;
+  if (!test?.trim()) return 'there is no regression test';
+  if (Buffer.byteLength(test) > PATCH_BYTES) return `the regression test is larger than ${PATCH_BYTES / 1024} KiB`;
+  const problem = full ? commandProblem(command ?? []) : 'its agent may have none run';
+  return problem && `the command that runs the regression test: ${problem}`;
+}
 
 /** Where hunks lie and how lines end does not make another patch. */
 export function patchHash(patch: string): string {

@@ -36,6 +36,21 @@ export interface Verdict {
 }
 
 /** Every member is required: some model services take no other schema. */
+export const FINDINGS_SCHEMA: Schema = {
+  type: 'array',
+  items: {
+    type: 'object',
+    additionalProperties: false,
+    required: ['file', 'line', 'severity', 'message'],
+    properties: {
+      file: { type: ['string', 'null'], description: 'from the top of the repository; null: no single file' },
+      line: { type: ['integer', 'null'] },
+      severity: { type: 'string', enum: [...SEVERITIES] },
+      message: { type: 'string', description: 'what happens, how you know, what would have to be true instead' },
+    },
+  },
+};
+
 export const REVIEW_SCHEMA: Schema = {
   type: 'object',
   additionalProperties: false,
@@ -43,20 +58,7 @@ export const REVIEW_SCHEMA: Schema = {
   properties: {
     verdict: { type: 'string', enum: ['accept', 'reject'] },
     summary: { type: 'string', description: 'why, in a few sentences' },
-    findings: {
-      type: 'array',
-      items: {
-        type: 'object',
-        additionalProperties: false,
-        required: ['file', 'line', 'severity', 'message'],
-        properties: {
-          file: { type: ['string', 'null'], description: 'from the top of the repository; null: no single file' },
-          line: { type: ['integer', 'null'] },
-          severity: { type: 'string', enum: [...SEVERITIES] },
-          message: { type: 'string', description: 'what happens, how you know, what would have to be true instead' },
-        },
-      },
-    },
+    findings: FINDINGS_SCHEMA,
   },
 };
 

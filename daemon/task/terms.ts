@@ -34,6 +34,9 @@ export type Review = string | string[];
 /** What becomes of a branch that is accepted: it is kept, merged into its base, or offered as a pull request. */
 export const ON_ACCEPT = ['branch', 'merge', 'pr'] as const;
 export type OnAccept = (typeof ON_ACCEPT)[number];
+/** Who answers a failed check: the agent that did the work, or first one that writes a patch, and where it is asked for a test of it. */
+export const FIXES = ['none', 'patch', 'patch_with_test'] as const;
+export type FixMode = (typeof FIXES)[number];
 
 /** Tokens by class; a class that an agent does not tell is 0. */
 export interface Tokens {
@@ -66,6 +69,7 @@ export const WAITS_FOR = [
   'paused',
   'review',
   'fix',
+  'test',
   'merge',
   'pr',
 ] as const;
@@ -92,7 +96,7 @@ export interface TaskSpec {
   on_dependency_failure: 'hold' | 'cancel' | 'run';
   checks?: Check[];
   review?: Review;
-  fix?: 'none' | 'patch';
+  fix?: FixMode;
   on_accept?: OnAccept;
   expect?: 'changes' | 'any';
   /** ms */
@@ -118,7 +122,7 @@ export interface State {
   outcome?: Outcome;
   reason?: string;
   waits_for?: WaitsFor;
-  /** The tasks that its gate has filed and waits for: reviews, or a fix; none while it waits for a person. */
+  /** The tasks that its gate has filed and waits for: reviews, a fix, or tests; none while it waits for a person. */
   awaits?: string[];
   question?: string;
   /** Since when it waits for an answer. */

@@ -95,7 +95,7 @@ export class Blocked {
       // One that a person accepted while the command was killed is only landed; one that was handed on is no longer here.
       const isDue = isHanded(task.state)
         ? !accepted
-        : (waits_for !== 'review' && waits_for !== 'fix') ||
+        : (waits_for !== 'review' && waits_for !== 'fix' && waits_for !== 'test') ||
           accepted ||
           (awaits && (await helpersOver(this.#ctx, task)));
       if (isDue) found.push(task);

@@ -89,11 +89,16 @@ export async function entries(run: Git, from: string, to: string): Promise<Entry
   return found;
 }
 
+/** The options by which git writes a difference that it can apply again to the byte, whatever the user has set. */
+export const AS_PATCH = [
+  ...['-p', '--binary', '--full-index', '--no-renames', '--no-ext-diff', '--no-textconv'],
+  ...['--src-prefix=a/', '--dst-prefix=b/'],
+];
+
 /** The tree of `onto` with the changes of a commit (against its parent) merged in. Throws `conflict` with the files. */
 export async function mergedTree(root: string, onto: string, commit: string): Promise<string> {
   const run = git(root);
-  const args = ['diff-tree', '-p', '--binary', '--full-index', '--no-renames', '--no-ext-diff', '--no-textconv'];
-  const patch = (await run.attempt([...args, '--src-prefix=a/', '--dst-prefix=b/', `${commit}^`, commit])).bytes;
+  const patch = (await run.attempt(['diff-tree', ...AS_PATCH, `${commit}^`, commit])).bytes;
   if (patch.length === 0) return treeOf(run, onto);
   return withIndex(root, 'empty', async (env) => {
     await run.run(['read-tree', onto], { env });

@@ -1,29 +1,40 @@
 // A patch becomes a commit without a work tree being touched: applied to a temporary index, judged by the tree that it leads to.
 import { type Author, authored } from './commit.ts';
 import { git, items } from './git.ts';
-import { commitTree, treeOf, withIndex } from './objects.ts';
+import { AS_PATCH, commitTree, treeOf, withIndex } from './objects.ts';
 
 /** A file of plain content that may not be executed, or may; nothing else may come out of a patch. */
 const FILE_MODES = ['100644', '100755'];
 
 export type Patched = { commit: string; files: string[] } | { problem: string };
 
-/** The commit on top of `commit` that a unified diff leads to, on no branch yet; or why it is not to be had. */
+/** What a commit changes since another, as a patch to the byte; null when it is larger than that. */
+export async function patchOf(dir: string, from: string, to: string, most: number): Promise<Buffer | null> {
+  const args = ['diff-tree', ...AS_PATCH, from, to];
+  const { code, bytes, cut } = await git(dir).attempt(args, { maxBytes: most });
+  if (code !== 0 && !cut) await git(dir).run(args);
+  return cut ? null : bytes;
+}
+
+/**
+ * The commit on top of `commit` that a unified diff leads to, on no branch yet; or why it is not to be had. `keeps`: no file
+ * may be removed.
+ */
 export async function patchCommit(
   dir: string,
   commit: string,
-  patch: string,
-  made: { message: string; author: Author },
+  patch: string | Buffer,
+  { keeps = false, ...made }: { message: string; author: Author; keeps?: boolean },
 ): Promise<Patched> {
   const run = git(dir);
   return withIndex(dir, 'empty', async (env) => {
     await run.run(['read-tree', commit], { env });
     const args = ['apply', '--cached', '--recount', '--whitespace=nowarn', '-'];
-    const input = patch.endsWith('\n') ? patch : `${patch}\n`;
+    const input = typeof patch !== 'string' || patch.endsWith('\n') ? patch : `${patch}\n`;
     const applied = await run.attempt(args, { env, input });
     if (applied.code !== 0) return { problem: `it does not apply: ${firstLine(applied.stderr)}` };
     const tree = (await run.run(['write-tree'], { env })).trim();
-    const problem = await problemOf(dir, commit, tree);
+    const problem = await problemOf(dir, commit, tree, keeps);
     if (problem) return { problem };
     const files = await names(dir, commit, tree);
     if (files.length === 0) return { problem: 'it changes nothing' };
@@ -42,13 +53,14 @@ async function names(dir: string, commit: string, tree: string): Promise<string[
 }
 
 /** Modes, links, repositories inside and binary files are not for patches. */
-async function problemOf(dir: string, commit: string, tree: string): Promise<string | null> {
+async function problemOf(dir: string, commit: string, tree: string, keeps: boolean): Promise<string | null> {
   const raw = items(await git(dir).run(['diff-tree', '-r', '-z', '--no-renames', '--raw', commit, tree]));
   for (let at = 0; at + 1 < raw.length; at += 2) {
     const [from = '', to = ''] = raw[at]!.slice(1).split(' ');
     const path = raw[at + 1]!;
     const kinds = [from, to].filter((mode) => mode !== '000000');
     if (kinds.some((mode) => !FILE_MODES.includes(mode))) return `${path} is no plain file`;
+    if (keeps && to === '000000') return `it removes ${path}`;
     if (kinds.length === 2 ? from !== to : to === '100755') return `it changes the mode of ${path}`;
   }
   const counts = items(await git(dir).run(['diff-tree', '-r', '-z', '--no-renames', '--numstat', commit, tree]));

@@ -27,8 +27,8 @@ const json = (value: unknown): string =>
 
 const cut = (text: string, most: number): string => (text.length > most ? `${text.slice(0, most)}\n\n[…]` : text);
 
-const line = ({ command, ok, code, tree, duration_ms }: Evidence): string => {
+const line = ({ command, ok, code, tree, duration_ms, by }: Evidence): string => {
   const how = ok ? 'passed' : code === null ? 'did not end' : `exited with ${code}`;
   const on = tree ? ` on tree ${tree.slice(0, 10)}` : '';
-  return `- \`${command.replace(/`/g, "'").replace(/\s+/g, ' ')}\` ${how}${on}, ${(duration_ms / 1000).toFixed(1)} s`;
+  return `- \`${command.replace(/`/g, "'").replace(/\s+/g, ' ')}\` ${how}${on}${by === undefined ? '' : `, named by the ${by}`}, ${(duration_ms / 1000).toFixed(1)} s`;
 };

@@ -25,7 +25,9 @@ export function keptEvidence(
   checks: Check[],
 ): Evidence[] | null {
   const kept = readJson<Evidence[]>(evidenceOf(ctx, rider)) ?? [];
-  const good = new Set(kept.flatMap((one) => (one.ok && one.tree === tree ? [one.command] : [])));
+  const good = new Set(
+    kept.flatMap((one) => (one.ok && one.tree === tree && one.by === undefined ? [one.command] : [])),
+  );
   return checks.every((check) => good.has(checkText(check))) ? kept : null;
 }
 

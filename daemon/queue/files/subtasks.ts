@@ -10,13 +10,21 @@ const originSchema = z.union([
   /** The step of a workflow's run, by number; `item` where it is done for each item of a list. */
   z.object({ kind: z.literal('step'), run: z.string(), step: whole, item: whole.optional() }),
   z.object({
-    /** A subtask, by the agent of its parent; a review or a fix, by the gate of its parent. */
-    kind: z.enum(['subtask', 'review', 'fix']).default('subtask'),
+    /** A subtask, by the agent of its parent; a review, a fix or tests, by the gate of its parent. */
+    kind: z.enum(['subtask', 'review', 'fix', 'test']).default('subtask'),
     parent: z.string(),
     /** 1 for the subtask of a task that is none itself. */
     depth: z.number().int().positive(),
-    /** A review or a fix: by which role, of what its parent's run made; without git there is no commit. */
-    of: z.object({ role: z.string(), attempt: z.number().int().positive(), commit: z.string().nullable() }).optional(),
+    /** Of what a gate has filed: by which role, of what its parent's run made; without git there is no commit. */
+    of: z
+      .object({
+        role: z.string(),
+        attempt: z.number().int().positive(),
+        commit: z.string().nullable(),
+        /** A fix that is to come with a test. */
+        with_test: z.boolean().optional(),
+      })
+      .optional(),
   }),
 ]);
 export type Origin = z.output<typeof originSchema>;
@@ -26,7 +34,12 @@ const filedSchema = z.array(z.string());
 
 /** In the folder of a task's runs: where it came from, and what it filed. */
 export const ORIGIN_FILE = 'origin.json';
-const FILED_FILE: Record<Kind, string> = { subtask: 'subtasks.json', review: 'reviews.json', fix: 'fixers.json' };
+const FILED_FILE: Record<Kind, string> = {
+  subtask: 'subtasks.json',
+  review: 'reviews.json',
+  fix: 'fixers.json',
+  test: 'testers.json',
+};
 
 /** Who filed a task, or null: a person. */
 export function originOf(workspace: Workspace, id: string): Origin | null {
@@ -36,11 +49,14 @@ export function originOf(workspace: Workspace, id: string): Origin | null {
 
 /** A task that a gate has filed, and what it is about. */
 export interface Help extends NonNullable<Filed['of']> {
-  kind: 'review' | 'fix';
+  kind: (typeof HELPS)[number];
   parent: string;
 }
 
-/** What a review or a fix is about, or null: it is none, whatever its file says. */
+/** What a gate files tasks for. */
+export const HELPS = ['review', 'fix', 'test'] as const;
+
+/** What a task of a gate is about, or null: it is none, whatever its file says. */
 export function helpOf(workspace: Workspace, id: string): Help | null {
   const origin = originOf(workspace, id);
   return origin && 'parent' in origin && origin.kind !== 'subtask' && origin.of
