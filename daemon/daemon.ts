@@ -28,7 +28,6 @@ import { endOrphans } from './process/orphans.ts';
 import { endPrograms } from './process/run.ts';
 import { Counter, LARGE } from './queue/files/count.ts';
 import { FileQueue } from './queue/files/engine.ts';
-import { someTaskNames } from './queue/files/read.ts';
 import { reloadSettings } from './reload.ts';
 import { answer } from './requests.ts';
 import { Scheduler } from './scheduler.ts';
@@ -37,6 +36,7 @@ import { worktreesDir } from './settings.ts';
 import { supervise } from './supervise.ts';
 import { Blocked } from './waiting/blocked.ts';
 import { sweepHandMoves } from './waiting/hand.ts';
+import { anyBad } from './waiting/left.ts';
 import { Purse } from './waiting/purse.ts';
 import { finishFilings } from './workflow/compile.ts';
 
@@ -210,7 +210,7 @@ export async function runDaemon(options: DaemonOptions, stop: Orders): Promise<b
   await queue.intake.save();
   server.close();
   if (options.drain) tellWhoWaits(ctx, scheduler);
-  const bad = (['failed', 'blocked'] as const).some((name) => someTaskNames(workspace.queue(name), 1).length > 0);
+  const bad = await anyBad(ctx);
   const left = clean ? 'stopped' : `stopped, with ${scheduler.jobs.size} at work that the next start goes on with`;
   events.emit('daemon_stopped', { reason: options.drain && clean ? 'drained' : left });
   ledger.flush();

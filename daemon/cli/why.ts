@@ -47,7 +47,9 @@ export async function reasonOf(opened: Opened, task: Task): Promise<string> {
     case 'done':
       return `it is done${state.branch ? `, on ${state.branch}` : state.commit ? `, as commit ${state.commit}` : ''}`;
     case 'provisional':
-      return state.reason ?? 'its gate is running: checks, hooks, review';
+      return [state.reason ?? 'its gate is running: checks, hooks, review', ...(await helpers(opened, task))].join(
+        '\n',
+      );
     case 'failed':
       return `${state.outcome === 'refused' ? 'refused: ' : ''}${state.reason ?? 'moved to failed/ by hand'}`;
     case 'blocked':
@@ -58,6 +60,13 @@ export async function reasonOf(opened: Opened, task: Task): Promise<string> {
     case 'incoming':
       return waitingReason(opened, task);
   }
+}
+
+/** Why those do not go on that its gate waits for. */
+async function helpers(opened: Opened, { state }: Task): Promise<string[]> {
+  const all = await Promise.all((state.awaits ?? []).map((id) => opened.queue.get(id)));
+  const open = all.flatMap((one) => (one && one.queue !== 'done' ? [one] : []));
+  return Promise.all(open.map(async (one) => `${one.id}: ${await reasonOf(opened, one)}`));
 }
 
 /** Whom it waits for, and where they lie now. */

@@ -13,6 +13,9 @@ import { fixText } from './fix-text.ts';
 import { commitOf, endOf, fileHelper, runOf, type Waiting, waitFor } from './helper.ts';
 import { allKept, allowedTo, filedTrial, keep, signed, stay, type Trial, takeBack } from './trial.ts';
 
+/** Of what a command printed, characters. */
+const TOLD = 200;
+
 type Outcome = 'helped' | 'rolled_back' | 'refused';
 
 /** Runs what is to pass with the patch, where it lies. */
@@ -76,10 +79,14 @@ export async function tryFix(
   if (made.test !== null) {
     await moveTo(worktree, made.test);
     const [alone] = await proof.look(brought, (await changes(worktree, trial.commit!)).tree);
-    const vain = alone?.ok ? 'passes' : alone?.code === null ? 'does not end by itself' : null;
+    const vain = alone?.ok
+      ? 'the regression test passes without the patch'
+      : alone?.code === null
+        ? `the regression test did not end by itself: ${alone.output.trim().slice(-TOLD)}`
+        : null;
     if (vain && !signal.aborted) {
       await takeBack(work, trial, tree);
-      return refuse(`the regression test ${vain} without the patch`);
+      return refuse(vain);
     }
   }
   await moveTo(worktree, made.commit);

@@ -135,16 +135,21 @@ function fixes(db: DatabaseSync, since: string | null): Stats['fixes'] {
   return { tried: helped + rolled_back, helped, rolled_back, refused: of('refused') };
 }
 
+/** What a gate files is part of the task that it is filed for, and no task of anybody's. */
+const NO_HELPER = "NOT EXISTS (SELECT 1 FROM events e WHERE e.task = transitions.task AND e.event = 'helper_filed')";
+
 function reachedAll(db: DatabaseSync, since: string | null): Partial<Record<Queue, number>> {
   const rows = db
-    .prepare('SELECT "to" AS queue, count(DISTINCT task) AS n FROM transitions WHERE at >= ? GROUP BY "to"')
+    .prepare(
+      `SELECT "to" AS queue, count(DISTINCT task) AS n FROM transitions WHERE at >= ? AND ${NO_HELPER} GROUP BY "to"`,
+    )
     .all(since ?? '') as unknown as { queue: Queue; n: number }[];
   return Object.fromEntries(rows.map((row) => [row.queue, row.n]));
 }
 
 /** How many tasks arrived in a queue since then. */
 export function reached(db: DatabaseSync, queue: Queue, since: string): number {
-  const sql = 'SELECT count(DISTINCT task) AS n FROM transitions WHERE "to" = ? AND at >= ?';
+  const sql = `SELECT count(DISTINCT task) AS n FROM transitions WHERE "to" = ? AND at >= ? AND ${NO_HELPER}`;
   return (db.prepare(sql).get(queue, since) as { n: number }).n;
 }
 

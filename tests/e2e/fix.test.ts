@@ -5,8 +5,8 @@ import { shellTask, type TestWorkspace, until, workspaces } from '../helpers/wor
 
 const make = workspaces();
 const patch = (to: string) => `--- a/f\n+++ b/f\n@@ -1 +1 @@\n-bad\n+${to}\n`;
-const answer = (text: string) =>
-  `cat <<'ANSWER'\n${JSON.stringify({ type: 'result', success: true, output: JSON.stringify({ patch: text, why: 'so' }) })}\nANSWER`;
+const answer = (text: string, more: object = {}) =>
+  `cat <<'ANSWER'\n${JSON.stringify({ type: 'result', success: true, output: JSON.stringify({ patch: text, why: 'so', ...more }) })}\nANSWER`;
 
 function setUp(script: string, settings = ''): TestWorkspace {
   const ws = make(
@@ -23,7 +23,7 @@ function setUp(script: string, settings = ''): TestWorkspace {
 const calls = (ws: TestWorkspace) =>
   existsSync(ws.path('.towpath/fixes')) ? readFileSync(ws.path('.towpath/fixes'), 'utf8').trim().split('\n') : [];
 const fixes = (ws: TestWorkspace, id: string) =>
-  Object.values(JSON.parse(readFileSync(ws.path(`.towpath/runs/${id}/fixes.json`), 'utf8')) as object);
+  Object.values(JSON.parse(readFileSync(ws.path(`.towpath/runs/${id}/trials.json`), 'utf8')) as object);
 function tidy(ws: TestWorkspace): void {
   expect(readdirSync(ws.path('.worktrees')).filter((name) => name.includes('fix'))).toEqual([]);
   expect(ws.git('for-each-ref', '--format=%(refname)', 'refs/heads', 'refs/towpath/start')).not.toContain('.fix-');
@@ -71,6 +71,62 @@ it('one that does not help is taken back exactly, and is not tried again; the ta
   // The checks saw each result once, and the patched one once.
   expect(readFileSync(ws.path('.towpath/seen'), 'utf8')).toBe('see bad\nsee worse\nsee bad\n');
   expect(ws.json<{ fixes: object }>(['stats']).fixes).toEqual({ tried: 1, helped: 0, rolled_back: 1, refused: 1 });
+  tidy(ws);
+});
+
+it('with patch_with_test a test must fail without the patch and pass with it, and both stay', () => {
+  const test = (line: string) => `--- /dev/null\n+++ b/t.sh\n@@ -0,0 +1 @@\n+${line}\n`;
+  const both = (to: string, line: string) => answer(patch(to), { test: test(line), command: ['sh', 't.sh'] });
+  const ws = setUp(
+    `case "$TOWPATH_TASK_ID" in
+proven.*)
+${both('good', 'echo ran >> ../../.towpath/$TOWPATH_TASK_ID; grep good f')}
+;;
+vain.*)
+${both('good', 'test -e f')}
+;;
+worse.*)
+${both('worse', 'grep worse f')}
+;;
+lost.*)
+${answer(patch('good'), { test: test('x'), command: ['./nowhere'] })}
+;;
+esac`,
+    'concurrency: 4\n',
+  );
+  const matter = 'fix: patch_with_test\nmax_attempts: 1\nchecks: ["grep -q good f"]\n';
+  for (const id of ['proven', 'vain', 'worse', 'lost']) ws.drop(id, shellTask('echo bad > f', matter));
+  expect(ws.drain().code).toBe(1);
+  expect(ws.show('proven')).toMatchObject({ queue: 'done', attempts: 1, feedback: [] });
+  expect(ws.git('log', '--format=%an %s', 'main..towpath/proven').trim().split('\n')).toEqual([
+    'fixer Mend failed checks of proven',
+    'fixer Test for failed checks of proven',
+    'shell A task',
+  ]);
+  expect(ws.git('ls-tree', '--name-only', 'towpath/proven').split('\n')).toContain('t.sh');
+  expect(readFileSync(ws.path('.towpath/proven'), 'utf8')).toBe('ran\nran\n');
+  const checks = readFileSync(ws.path('.towpath/runs/proven/1/checks.json'), 'utf8');
+  const tree = ws.git('rev-parse', 'towpath/proven^{tree}').trim();
+  expect(JSON.parse(checks)).toMatchObject([
+    { command: 'grep -q good f', ok: true, tree },
+    { command: 'sh t.sh', by: 'fixer', ok: true, tree },
+  ]);
+  const told = readFileSync(ws.path('.towpath/prompt-proven.fix-1'), 'utf8');
+  for (const part of ['## Your regression test', '"command"', '"test"']) expect(told).toContain(part);
+  expect(fixes(ws, 'vain')).toMatchObject([
+    { outcome: 'refused', reason: 'the regression test passes without the patch' },
+  ]);
+  expect(fixes(ws, 'lost')).toMatchObject([
+    { outcome: 'refused', reason: expect.stringMatching(/^the regression test did not end by itself: .*ENOENT/) },
+  ]);
+  expect(fixes(ws, 'worse')).toMatchObject([{ outcome: 'rolled_back', reason: 'still failing: grep -q good f' }]);
+  for (const id of ['vain', 'worse', 'lost']) {
+    expect(ws.show(id)).toMatchObject({ queue: 'failed', outcome: 'check_failed' });
+    expect(ws.git('log', '--format=%an', `main..towpath/${id}`).trim()).toBe('shell');
+    expect(readFileSync(ws.path(`.worktrees/task-${id}/f`), 'utf8')).toBe('bad\n');
+    expect(existsSync(ws.path(`.worktrees/task-${id}/t.sh`))).toBe(false);
+  }
+  expect(ws.json<{ fixes: object }>(['stats']).fixes).toEqual({ tried: 2, helped: 1, rolled_back: 1, refused: 2 });
   tidy(ws);
 });
 

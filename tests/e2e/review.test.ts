@@ -1,44 +1,11 @@
 // Review by agents: their verdicts decide, their findings are told, nothing of theirs is kept, and no kill loses or doubles one.
 import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { expect, it } from 'vitest';
-import type { Opinion } from '../../daemon/gate/opinions.ts';
-import type { TaskJson } from '../../daemon/task/terms.ts';
-import { shellTask, type TestWorkspace, until, workspaces } from '../helpers/workspace.ts';
+import { answers, scene, verdict } from '../helpers/reviewers.ts';
+import { shellTask, type TestWorkspace, until } from '../helpers/workspace.ts';
 
-const make = workspaces();
+const { setUp, calls, prompt, show } = scene();
 
-const verdict = (
-  said: 'accept' | 'reject',
-  summary = 'fine',
-  findings: { file: string | null; line: number | null; severity: string; message: string }[] = [],
-) => JSON.stringify({ verdict: said, summary, findings });
-const answers = (text: string, more = '') => `{ ${more}:; }
-cat <<'ANSWER'
-${JSON.stringify({ type: 'result', success: true, session: 's-review', output: text, usage: { input_tokens: 10, output_tokens: 5, cost_usd: 0.25 } })}
-ANSWER`;
-
-/** Reviewers are scripts, one a role; each call is noted with its prompt. */
-function setUp(scripts: Record<string, string>, settings = ''): TestWorkspace {
-  const agents = Object.keys(scripts).map((role) => `  ${role}-bot: {command: ./${role}-bot, input: prompt}`);
-  const ws = make(
-    `agent: shell\nretry: {initial: 50ms, max: 200ms, max_attempts: 2}\nagents:\n${agents.join('\n')}\n${settings}`,
-  );
-  for (const [role, script] of Object.entries(scripts)) {
-    ws.file(`roles/${role}.md`, `---\nagent: ${role}-bot\n---\nYou are the ${role}.\n`);
-    ws.file(
-      `${role}-bot`,
-      `#!/bin/sh\ncat > "$TOWPATH_WORKSPACE/.towpath/prompt-$TOWPATH_TASK_ID-$TOWPATH_ATTEMPT"\necho "$TOWPATH_TASK_ID $TOWPATH_ATTEMPT session=$TOWPATH_SESSION" >> "$TOWPATH_WORKSPACE/.towpath/reviews"\n${script}\n`,
-      0o755,
-    );
-  }
-  return ws;
-}
-
-const calls = (ws: TestWorkspace): string[] => {
-  const path = ws.path('.towpath/reviews');
-  return existsSync(path) ? readFileSync(path, 'utf8').trim().split('\n') : [];
-};
-const prompt = (ws: TestWorkspace, run: string) => readFileSync(ws.path(`.towpath/prompt-${run}`), 'utf8');
 /** Nothing of a review is left in the repository: no worktree, no branch, no mark. */
 function tidy(ws: TestWorkspace, ...kept: string[]): void {
   const trees = readdirSync(ws.path('.worktrees')).filter((name) => name.includes('review'));
@@ -46,7 +13,6 @@ function tidy(ws: TestWorkspace, ...kept: string[]): void {
   const left = refs.filter((ref) => ref.includes('review') && !ref.startsWith('refs/towpath/salvage/'));
   expect([trees, left]).toEqual([[], kept]);
 }
-const show = (ws: TestWorkspace, id: string) => ws.json<TaskJson & { reviews: Opinion[] }>(['show', id]);
 
 it('an accepted result is done: the reviewer saw task, diff and evidence, in a session and a worktree of its own', () => {
   const minor = { file: 'made.txt', line: 1, severity: 'minor', message: 'could be shorter' };
@@ -107,16 +73,16 @@ it('a rejection goes back with its findings, and the next attempt is reviewed an
 it('of two reviewers both are heard, and one that says no is enough; then it has failed', () => {
   const ws = setUp({
     reviewer: answers(verdict('accept', 'I like it')),
-    tester: answers(verdict('reject', 'it breaks', [{ file: null, line: null, severity: 'blocker', message: 'boom' }])),
+    critic: answers(verdict('reject', 'it breaks', [{ file: null, line: null, severity: 'blocker', message: 'boom' }])),
   });
-  ws.drop('t', shellTask('echo > f', 'review: [reviewer, tester]\nmax_attempts: 1\n'));
+  ws.drop('t', shellTask('echo > f', 'review: [reviewer, critic]\nmax_attempts: 1\n'));
   expect(ws.drain().code).toBe(1);
   const shown = show(ws, 't');
   expect(shown).toMatchObject({ queue: 'failed', outcome: 'rejected' });
   expect(shown.feedback[0]!.message).toBe(
-    'The tester rejects it: it breaks\n\n- blocker: boom\n\nThe reviewer accepts it: I like it',
+    'The critic rejects it: it breaks\n\n- blocker: boom\n\nThe reviewer accepts it: I like it',
   );
-  expect(shown.reviews.map(({ id }) => id)).toEqual(['t.review-1-reviewer', 't.review-1-tester']);
+  expect(shown.reviews.map(({ id }) => id)).toEqual(['t.review-1-reviewer', 't.review-1-critic']);
 });
 
 it('an answer that fits no schema twice over, and a reviewer that crashes, are rejections; so is a minor task', () => {

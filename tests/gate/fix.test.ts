@@ -1,9 +1,12 @@
-// Patches: what is let through, the exact tree that comes of it, the same patch known again, and the way back.
-import { chmodSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+// Patches and tests: what is let through, the exact tree that comes of it, the same patch known again, and the way back.
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { keepTests, testsCommit } from '../../daemon/attempt/tests.ts';
+import type { Work } from '../../daemon/attempt/work.ts';
 import { judgeAnswer } from '../../daemon/task/answer.ts';
-import { FIX_SCHEMA, patchHash } from '../../daemon/task/fix.ts';
+import { fixProblem, fixSchemaOf, patchHash } from '../../daemon/task/fix.ts';
+import type { Tested } from '../../daemon/task/test.ts';
 import { moveTo, patchCommit } from '../../daemon/worktree/patch.ts';
 import { gitIn, makeRepo } from '../helpers/workspace.ts';
 
@@ -66,6 +69,11 @@ describe('a patch', () => {
     expect('problem' in done && done.problem).toMatch(problem);
     expect(gitIn(repo, 'status', '--porcelain')).toBe('');
   });
+  it('may be told to remove nothing', async () => {
+    const gone = '--- a/a.txt\n+++ /dev/null\n@@ -1,3 +0,0 @@\n-one\n-two\n-three\n';
+    expect(await apply(gone)).toHaveProperty('commit');
+    expect(await patchCommit(repo, start, gone, { ...made, keeps: true })).toEqual({ problem: 'it removes a.txt' });
+  });
   it('that writes through a link is refused', async () => {
     const through = '--- /dev/null\n+++ b/link/x\n@@ -0,0 +1 @@\n+hi\n';
     expect(await apply(through)).toHaveProperty('problem');
@@ -90,11 +98,89 @@ it('is the same wherever its hunks lie, and another with another word', () => {
   expect(patchHash(GOOD.replace('+2', '+3'))).not.toBe(patchHash(GOOD));
 });
 
-it('comes by its schema', () => {
-  const judge = (value: unknown) => judgeAnswer(JSON.stringify(value), FIX_SCHEMA);
-  expect(judge({ patch: GOOD, why: 'w' })).toHaveProperty('value');
-  for (const wrong of [{ patch: GOOD }, { why: 'w' }, { patch: 1, why: 'w' }, GOOD])
+it('comes by its schema, with a test only where that is asked for', () => {
+  const judge = (value: unknown, with_test = false) => judgeAnswer(JSON.stringify(value), fixSchemaOf(with_test));
+  const fix = { patch: GOOD, why: 'w' };
+  const both = { ...fix, test: GOOD, command: ['sh', 't.sh'] };
+  expect(judge(fix)).toHaveProperty('value');
+  expect(judge(both, true)).toHaveProperty('value');
+  for (const wrong of [{ patch: GOOD }, { why: 'w' }, { patch: 1, why: 'w' }, GOOD, both])
     expect(judge(wrong)).toHaveProperty('problem');
+  for (const wrong of [fix, { ...both, command: 'sh t.sh' }, { ...fix, test: GOOD }])
+    expect(judge(wrong, true)).toHaveProperty('problem');
+});
+
+it.each([
+  ['no patch', { patch: ' \n' }, 'there is no patch'],
+  ['a large patch', { patch: 'x'.repeat(65 * 1024) }, 'the patch is larger than 64 KiB'],
+  ['no test', { test: '' }, 'there is no regression test'],
+  ['a large test', { test: 'x'.repeat(65 * 1024) }, 'the regression test is larger than 64 KiB'],
+  ['no program', { command: ['', 'x'] }, 'the command that runs the regression test: it names no program'],
+  ['a long command', { command: ['sh', 'x'.repeat(9000)] }, /is longer than 8000 characters$/],
+  ['many words', { command: Array<string>(101).fill('x') }, /more than 100 words$/],
+  ['a NUL', { command: ['sh', '\0'] }, /holds a NUL$/],
+])('with %s is not tried', (_, change, problem) => {
+  const fix = { patch: GOOD, why: 'w', test: GOOD, command: ['sh', 't.sh'], ...change };
+  expect(fixProblem(fix, true, true)).toMatch(problem);
+  expect(fixProblem({ ...fix, patch: GOOD, test: GOOD, command: ['sh'] }, true, true)).toBe(null);
+});
+
+describe('what a tester leaves', () => {
+  const tested: Tested = { summary: 's', commands: [['sh', 't.sh']], findings: [] };
+  const judge = async (change: () => void, said: Partial<Tested> = {}, full = true) => {
+    const dir = mkdtempSync(join(repo, '.git', 'run-'));
+    change();
+    gitIn(repo, 'add', '-A');
+    gitIn(repo, 'commit', '-q', '--allow-empty', '-m', 'tests');
+    const work = { worktree: repo, start } as Work;
+    await keepTests(dir, work, gitIn(repo, 'rev-parse', 'HEAD').trim(), false);
+    const tree = gitIn(repo, 'rev-parse', 'HEAD^{tree}').trim();
+    gitIn(repo, 'reset', '-q', '--hard', start);
+    const by = { dir, worktree: repo, commit: start, protect: ['safe/**'], full, made };
+    return { tree, ...(await testsCommit({ ...tested, ...said }, by)) };
+  };
+  const write = (name: string, content: string | Buffer) => () => {
+    mkdirSync(join(repo, name, '..'), { recursive: true });
+    writeFileSync(join(repo, name), content);
+  };
+  it('becomes the very same tree on top of what it tested, whatever the bytes', async () => {
+    const found = await judge(write('sub/t.sh', Buffer.from('caf\xe9\r\nno end', 'latin1')));
+    if (!('commit' in found)) throw new Error(JSON.stringify(found));
+    expect(found.files).toEqual(['sub/t.sh']);
+    expect(gitIn(repo, 'rev-parse', `${found.commit}^{tree}`).trim()).toBe(found.tree);
+    expect(gitIn(repo, 'rev-parse', `${found.commit}^`).trim()).toBe(start);
+    expect(gitIn(repo, 'rev-parse', 'HEAD').trim()).toBe(start);
+  });
+  it('may be commands alone, or tests alone', async () => {
+    expect(await judge(() => {})).toMatchObject({ commit: start, files: [] });
+    expect(await judge(write('t.sh', 'x\n'), { commands: [] })).toMatchObject({ files: ['t.sh'] });
+    expect(await judge(write('t.sh', 'x\n'), { commands: [] }, false)).toMatchObject({ files: ['t.sh'] });
+  });
+  it.each<[string, () => void, Partial<Tested>, RegExp]>([
+    ['nothing', () => {}, { commands: [] }, /^the tester ran nothing$/],
+    ['a protected file', write('safe/x', 'x'), {}, /^it changes protected files: safe\/x$/],
+    ['a file less', () => rmSync(join(repo, 'a.txt')), {}, /^it removes a.txt$/],
+    ['a binary file', write('b', Buffer.from([0, 1])), {}, /^b is binary$/],
+    ['a link', () => symlinkSync('/etc/passwd', join(repo, 'l')), {}, /^l is no plain file$/],
+    ['a program', () => program('p.sh'), {}, /^it changes the mode of p.sh$/],
+    ['a large file', write('t.txt', 'line\n'.repeat(60_000)), {}, /^its change was not kept/],
+    ['many commands', () => {}, { commands: Array<string[]>(11).fill(['true']) }, /^commands: 11 are more than 10$/],
+    ['no program', () => {}, { commands: [['true'], []] }, /^commands: of number 2, it names no program$/],
+  ])('with %s is no evidence', async (_, change, said, problem) => {
+    const found = await judge(change, said);
+    expect('problem' in found && found.problem).toMatch(problem);
+  });
+  it('of an agent that may run no commands names none', async () => {
+    expect(await judge(() => {}, {}, false)).toMatchObject({
+      problem: 'commands: your agent may run none, so name none',
+    });
+  });
+});
+
+it('of an agent that may run no commands brings no test', () => {
+  const fix = { patch: GOOD, why: 'w', test: GOOD, command: ['sh', 't.sh'] };
+  expect(fixProblem(fix, true, false)).toContain('may have none run');
+  expect(fixProblem(fix, false, false)).toBe(null);
 });
 
 function relink(name: string, to: string): void {

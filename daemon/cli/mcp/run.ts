@@ -116,7 +116,7 @@ async function refuseMore({ workspace, loaded: { settings } }: Opened, own: stri
     if (spec[key] !== undefined)
       throw new TowpathError('task_refused', `${key}: a subtask may not name any: ${held}`, 'leave it out');
   // Whoever reviews or mends reads what it wrote, and may be allowed more.
-  if (reviewersOf(spec.review ?? 'none').roles.length > 0 || spec.fix === 'patch')
+  if (reviewersOf(spec.review ?? 'none').roles.length > 0 || (spec.fix ?? 'none') !== 'none')
     throw new TowpathError('task_refused', `review, fix: a subtask may name no agents: ${held}`, 'leave them out');
   const role = readRole(workspace, spec.role ?? DEFAULT_ROLE);
   await agents.findAuto();

@@ -9,6 +9,8 @@ import { clean } from './style.ts';
 
 const evidence = z.object({
   command: z.string(),
+  /** The role of the agent that named it; none for the user's own. */
+  by: z.string().optional(),
   code: z.number().nullable(),
   ok: z.boolean(),
   output: z.string().default(''),

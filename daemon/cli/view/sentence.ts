@@ -99,11 +99,17 @@ function partsOf({ event, data }: Fact): Part[] {
       return [
         [ok ? 'tone:good' : 'tone:bad', ok ? '✓ ' : '✗ '],
         text('command'),
-        ...aside(code + duration(number('duration_ms'))),
+        ...aside(
+          (data['by'] === undefined ? '' : `named by the ${text('by')}, `) + code + duration(number('duration_ms')),
+        ),
       ];
     }
     case 'helper_filed':
-      return ['filed', ...aside(`a ${text('kind')} of ${text('parent')}`)];
+      return ['filed', ...aside(`${text('kind') === 'test' ? 'tests' : `a ${text('kind')}`} of ${text('parent')}`)];
+    case 'test_finished': {
+      const passed = text('outcome') === 'passed';
+      return ['its tests ', [passed ? 'tone:good' : 'tone:care', text('outcome')], ...aside(text('reason'))];
+    }
     case 'fix_finished': {
       const helped = text('outcome') === 'helped';
       return [

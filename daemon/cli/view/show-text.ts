@@ -175,6 +175,7 @@ function checkLines(runs: readonly ShownRun[], screen: Screen, paint: Paint): st
     ];
     const facts = [
       `run ${run.attempt}`,
+      check.by ? `named by the ${clean(check.by)}` : '',
       ...how,
       check.tree ? `tree ${clean(check.tree).slice(0, 8)}` : '',
       relative(check.at, screen.now),
@@ -193,19 +194,23 @@ function checkLines(runs: readonly ShownRun[], screen: Screen, paint: Paint): st
 }
 
 function reviewLines({ reviews }: Shown, screen: Screen, paint: Paint): string[] {
-  return reviews.flatMap(({ id, role, attempt, queue, verdict, summary, findings, discarded, cost_usd }) => {
-    const mark = verdict === null ? '…' : verdict === 'accept' ? paint.tone('good', '✓') : paint.tone('bad', '✗');
-    const facts = [id, `run ${attempt}`, verdict ?? `in ${queue ?? 'no queue'}`, money(cost_usd)].filter(Boolean);
-    const text = [
-      summary,
-      ...findingLines(findings),
-      discarded.length > 0 ? `It changed files, which were thrown away: ${discarded.join(', ')}` : '',
-    ];
-    return [
-      `  ${mark} ${clean(role)}  ${paint.dim(truncate(facts.join(', '), Math.max(20, screen.width - role.length - 6)))}`,
-      ...indented(text.filter(Boolean).join('\n'), screen, REVIEW_LINES, 4),
-    ];
-  });
+  return reviews.flatMap(
+    ({ id, kind, role, attempt, queue, verdict, summary, findings, discarded, files, cost_usd }) => {
+      const mark = verdict === null ? '…' : verdict === 'accept' ? paint.tone('good', '✓') : paint.tone('bad', '✗');
+      const told = kind === 'test' && verdict ? (verdict === 'accept' ? 'passed' : 'not passed') : verdict;
+      const facts = [id, `run ${attempt}`, told ?? `in ${queue ?? 'no queue'}`, money(cost_usd)].filter(Boolean);
+      const text = [
+        summary,
+        ...findingLines(findings),
+        files.length > 0 ? `Its tests are on the branch: ${files.join(', ')}` : '',
+        discarded.length > 0 ? `It changed files, which were thrown away: ${discarded.join(', ')}` : '',
+      ];
+      return [
+        `  ${mark} ${clean(role)}  ${paint.dim(truncate(facts.join(', '), Math.max(20, screen.width - role.length - 6)))}`,
+        ...indented(text.filter(Boolean).join('\n'), screen, REVIEW_LINES, 4),
+      ];
+    },
+  );
 }
 
 function feedbackLines({ task }: Shown, screen: Screen, paint: Paint): string[] {

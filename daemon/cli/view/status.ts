@@ -3,6 +3,7 @@ import type { Reader } from '../../agents/port.ts';
 import { liveInfo } from '../../api/info.ts';
 import { epochMs, startOfDay } from '../../clock.ts';
 import type { LoadedSettings } from '../../config.ts';
+import { heldHelpers, isPast } from '../../gate/helper.ts';
 import type { DaemonInfo } from '../../hold.ts';
 import type { Ledger } from '../../ledger/ledger.ts';
 import { Limits, onTrial } from '../../limits.ts';
@@ -77,7 +78,8 @@ export async function gatherStatus(sources: StatusSources): Promise<Status> {
   const list = (name: Queue): Promise<Task[]> => newest(sources, name, READ_MAX);
   const claimed = await queue.list('claimed');
   const blocked = await withAsked(queue, daemon?.questions ?? [], await list('blocked'));
-  const stuck = [...blocked, ...(await list('provisional')), ...(await list('failed'))];
+  const provisional = await list('provisional');
+  const stuck = await present(sources, [...blocked, ...provisional, ...(await list('failed'))]);
   const today = startOfDay(now);
   return {
     workspace: workspace.root,
@@ -100,6 +102,7 @@ export async function gatherStatus(sources: StatusSources): Promise<Status> {
           ? [{ id: task.id, reason: task.state.reason ?? 'waits for other tasks' }]
           : [],
       ),
+      ...(await Promise.all(provisional.map((task) => heldUp(sources, task)))).flat(),
     ],
     limits: Object.entries(new Limits(workspace).list()).map(([agent, limit]) => ({
       agent,
@@ -124,6 +127,19 @@ async function withAsked(queue: QueuePort, ids: readonly string[], blocked: Task
   const all = [...more.flatMap((task) => (task?.queue === 'blocked' ? [task] : [])), ...blocked];
   return [...all.filter(asks), ...all.filter((task) => !asks(task))];
 }
+
+/** Without those that a gate has filed and that nobody waits for any more. */
+async function present(sources: StatusSources, tasks: Task[]): Promise<Task[]> {
+  const past = await Promise.all(tasks.map(({ id }) => isPast(sources, id)));
+  return tasks.filter((_, at) => !past[at]);
+}
+
+/** What a gate waits for may be held itself. */
+const heldUp = async (sources: StatusSources, task: Task): Promise<Status['waiting']> =>
+  (await heldHelpers(sources, task)).map((helper) => ({
+    id: task.id,
+    reason: `${task.state.reason ?? 'waits'}: ${helper.id} is held: ${helper.state.reason ?? 'moved to blocked/ by hand'}`,
+  }));
 
 async function undriven(queue: QueuePort, waiting: number): Promise<Status['waiting']> {
   if (waiting === 0 || waiting > READ_MAX) return [];
