@@ -36,6 +36,9 @@ const review = (id: string, more = '') => ({
   [id]: work('echo "$TOWPATH_ATTEMPT" > made.txt', `review: human\n${more}`),
 });
 
+/** What an agent prints at its end. */
+const answer = (value: object) => JSON.stringify({ type: 'result', success: true, output: JSON.stringify(value) });
+
 /** Two subtasks, one after the other. */
 const DIVISION = {
   summary: 'so',
@@ -128,6 +131,30 @@ export const SCENARIOS: Scenario[] = [
     tasks: {
       good: work('echo bad > made.txt', 'checks: ["grep -q good made.txt"]\n'),
       vain: work('echo bad > made.txt', 'checks: ["grep -q good made.txt"]\nmax_attempts: 1\n'),
+    },
+  },
+  {
+    name: 'tested',
+    settings: `${SETTINGS}fix: patch_with_test\nagents: {prober: {command: [./prober], input: prompt}, mender: {command: [./mender], input: prompt}}\n`,
+    files: {
+      'roles/tester.md': '---\nagent: prober\n---\nYou test.\n',
+      'roles/fixer.md': '---\nagent: mender\n---\nYou mend.\n',
+      prober: `#!/bin/sh\ncat > /dev/null\n${log('start')}\necho 'grep good made.txt' > made.test\ncat <<'ANSWER'\n${answer({ summary: 'so', commands: [['sh', 'made.test']], findings: [] })}\nANSWER\n${log('end')}\n`,
+      mender: `#!/bin/sh\ncat > /dev/null\n${log('start')}\ncat <<'ANSWER'\n${answer({
+        ...{
+          patch: '--- a/made.txt\n+++ b/made.txt\n@@ -1 +1 @@\n-bad\n+good\n',
+          why: 'so',
+          command: ['sh', 'own.test'],
+        },
+        test: '--- /dev/null\n+++ b/own.test\n@@ -0,0 +1 @@\n+grep -q good made.txt\n',
+      })}\nANSWER\n${log('end')}\n`,
+    },
+    tasks: {
+      back: work(
+        '[ "$TOWPATH_ATTEMPT" = 2 ] && echo good > made.txt || echo vile > made.txt',
+        'review: tester\nfix: none\n',
+      ),
+      mended: work('echo bad > made.txt', 'review: tester\n'),
     },
   },
   {
@@ -225,7 +252,7 @@ export const SCENARIOS: Scenario[] = [
     settings: `${SETTINGS}agents: {planner: {command: [./planner], input: prompt}}\n`,
     files: {
       'roles/breakdown.md': '---\nagent: planner\n---\nYou divide.\n',
-      planner: `#!/bin/sh\ncat > /dev/null\n${log('start')}\necho sly > sly.txt\ncat <<'ANSWER'\n${JSON.stringify({ type: 'result', success: true, output: JSON.stringify(DIVISION) })}\nANSWER\n${log('end')}\n`,
+      planner: `#!/bin/sh\ncat > /dev/null\n${log('start')}\necho sly > sly.txt\ncat <<'ANSWER'\n${answer(DIVISION)}\nANSWER\n${log('end')}\n`,
     },
     tasks: { b: '---\nrole: breakdown\nchecks: ["cat one two"]\n---\n# Large\n' },
   },

@@ -17,8 +17,9 @@ function tidy(ws: TestWorkspace, ...kept: string[]): void {
 it('an accepted result is done: the reviewer saw task, diff and evidence, in a session and a worktree of its own', () => {
   const minor = { file: 'made.txt', line: 1, severity: 'minor', message: 'could be shorter' };
   const look = 'pwd > "$TOWPATH_WORKSPACE/.towpath/where"; cat made.txt >> "$TOWPATH_WORKSPACE/.towpath/where"; ';
-  const ws = setUp({ reviewer: answers(verdict('accept', 'well made', [minor]), look) });
-  ws.drop('t', shellTask('echo pomegranate > made.txt', 'review: agent\nchecks: ["echo checked-it"]\n'));
+  const projects = 'projects: {p: {budget: {day_usd: 10}}}\n';
+  const ws = setUp({ reviewer: answers(verdict('accept', 'well made', [minor]), look) }, projects);
+  ws.drop('t', shellTask('echo pomegranate > made.txt', 'project: p\nreview: agent\nchecks: ["echo checked-it"]\n'));
   expect(ws.drain().code).toBe(0);
   const shown = show(ws, 't');
   expect(shown).toMatchObject({ queue: 'done', outcome: 'ok', attempts: 1, feedback: [], reason: null });
@@ -42,20 +43,29 @@ it('an accepted result is done: the reviewer saw task, diff and evidence, in a s
   expect(show(ws, 't.review-1')).toMatchObject({ queue: 'done', title: 'Review of t', branch: null, worktree: null });
   expect(ws.run(['list']).stdout).toContain('Review of t');
   // What its review took is part of what it took.
-  const { accepted } = ws.json<{ accepted: { tasks: object[] } }>(['stats']);
-  expect(accepted.tasks).toMatchObject([{ task: 't', runs: 2, cost_usd: 0.25 }]);
+  const stats = ws.json<{ accepted: { tasks: object[] }; reached: object; budgets: object[] }>(['stats']);
+  expect(stats.accepted.tasks).toMatchObject([{ task: 't', runs: 2, cost_usd: 0.25 }]);
+  expect(stats.reached).toMatchObject({ done: 1 });
+  expect(stats.budgets).toContainEqual(expect.objectContaining({ project: 'p', spent: 0.25 }));
   tidy(ws);
 });
 
 it('a rejection goes back with its findings, and the next attempt is reviewed anew', () => {
   const major = { file: 'made.txt', line: 1, severity: 'major', message: 'plum is not asked for' };
   const ws = setUp({
-    reviewer: `if grep -q plum made.txt; then\n${answers(verdict('reject', 'not so', [major]))}\nelse\n${answers(verdict('accept'))}\nfi`,
+    reviewer: `if [ "$TOWPATH_TASK_ID" = other.review-1 ]; then exit 3; fi
+if grep -q plum made.txt; then\n${answers(verdict('reject', 'not so', [major]))}\nelse\n${answers(verdict('accept'))}\nfi`,
   });
   const script =
     'cp "$TOWPATH_PROMPT_FILE" seen.md; if grep -q "^- major, made.txt:1: plum" seen.md; then echo apple > made.txt; else echo plum > made.txt; fi';
   ws.drop('t', shellTask(script, 'review: reviewer\n'));
+  ws.drop('other', shellTask('echo "$TOWPATH_ATTEMPT" > made.txt', 'review: reviewer\n'));
   expect(ws.drain().code).toBe(0);
+  // A review that failed is over for everybody once the work has gone on.
+  expect([ws.where('other'), ws.where('other.review-1')]).toEqual(['done', 'failed']);
+  expect(ws.json<{ needs_you: object[]; failed_today: number }>(['status'])).toMatchObject({
+    ...{ needs_you: [], failed_today: 0, done_today: 2 },
+  });
   const shown = show(ws, 't');
   expect(shown).toMatchObject({ queue: 'done', attempts: 2, feedback: [{ from: 'review', attempt: 1 }] });
   expect(shown.feedback[0]!.message).toBe(
@@ -179,11 +189,18 @@ it('a file that only says so is no review, and one that has the name does not ta
   expect(show(ws, 't')).toMatchObject({ queue: 'done', reviews: [{ id: 't.review-1-2', verdict: 'accept' }] });
 });
 
-it('a role that does not exist is refused before anything runs', () => {
-  const ws = setUp({ reviewer: ':' });
+it('a role that does not exist is refused before anything runs; a reviewer that is held is told of what it reviews', () => {
+  const ws = setUp({ reviewer: `echo '{"type":"error","outcome":"auth","content":"no such key"}'; exit 1` });
+  ws.drop('waits', shellTask('echo > f', 'review: agent\n'));
   ws.drop('t', shellTask('echo > f', 'review: [human, nobody]\n'));
   expect(ws.drain().code).toBe(1);
   expect(show(ws, 't').reason).toContain('review: the role "nobody" does not exist: write roles/nobody.md');
+  expect([ws.where('waits'), ws.where('waits.review-1')]).toEqual(['provisional', 'blocked']);
+  expect(ws.run(['why', 'waits']).stdout).toMatch(/^waits for review by .*\nwaits.review-1: .*no such key/);
+  const { waiting, needs_you } = ws.json<{ waiting: object[]; needs_you: object[] }>(['status']);
+  const reason = expect.stringMatching(/waits.review-1 is held: .*no such key/);
+  expect(waiting).toContainEqual({ id: 'waits', reason });
+  expect(needs_you).toContainEqual(expect.objectContaining({ id: 'waits.review-1' }));
 });
 
 it('killed while a review waits, runs, or has ended: nothing is lost, and nothing runs twice', async () => {
