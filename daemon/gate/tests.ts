@@ -101,14 +101,17 @@ function reject(
   });
 }
 
+/** So much is told of each: the output comes after it. */
+const SAID_CHARS = 1500;
+
 /** Something that was run has failed: what the tester says of it, for the next attempt. */
 export function failedTests(ctx: Context, task: Task, { trial, tested }: Standing, failed: string): string {
   conclude(ctx, task, trial, 'failed', failed);
   const files = trial.kept.files ?? [];
   return [
-    `The ${TESTER} says: ${tested.summary.trim()}`,
+    `The ${TESTER} says: ${tested.summary.trim().slice(0, SAID_CHARS)}`,
     files.length > 0 ? `Its tests are on your branch: ${files.slice(0, 20).join(', ')}.` : '',
-    findingLines(tested.findings).join('\n'),
+    findingLines(tested.findings).join('\n').slice(0, SAID_CHARS),
   ]
     .filter(Boolean)
     .join('\n\n');

@@ -1,4 +1,4 @@
-// The real Claude Code CLI as worker and as reviewer, against one scripted model: rejected, mended, accepted.
+// The real Claude Code CLI as worker, as reviewer and as tester, against one scripted model: rejected, mended, accepted; tested.
 import { rmSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import type { Opinion } from '../../daemon/gate/opinions.ts';
@@ -6,7 +6,7 @@ import type { TaskJson } from '../../daemon/task/terms.ts';
 import { startModelServer } from '../fakes/model-server.ts';
 import { AgentScene } from '../helpers/agent-e2e.ts';
 import { CLIS } from '../helpers/clis.ts';
-import { TestWorkspace, tempDir } from '../helpers/workspace.ts';
+import { shellTask, TestWorkspace, tempDir } from '../helpers/workspace.ts';
 
 const bash = (command: string) => ({ tools: [{ name: 'Bash', input: { command, description: 'a step' } }] });
 const finding = { file: 'fruit.txt', line: 1, severity: 'major', message: 'a turnip is no fruit' };
@@ -15,12 +15,37 @@ const says = (verdict: string, findings: unknown[] = []) => ({
   usage: { input: 100, output: 10 },
 });
 
-test('a reviewer that is another Claude sends the work back once, and takes it then', async () => {
+/** A workspace whose agent is Claude, with what its model says. */
+async function withClaude(
+  says: Parameters<typeof startModelServer>[0],
+  play: (
+    ws: TestWorkspace,
+    model: Awaited<ReturnType<typeof startModelServer>>,
+    start: () => Promise<AgentScene>,
+  ) => Promise<void>,
+): Promise<void> {
   const ws = new TestWorkspace(
     `agents: {claude: {command: ${JSON.stringify([CLIS.claude])}}}\nagent: claude\nretry: {initial: 100ms, max: 1s}\nconcurrency: 1\n`,
   );
   const home = tempDir('towpath-home-');
-  const model = await startModelServer([
+  const model = await startModelServer(says);
+  try {
+    await play(ws, model, async () => {
+      await ws.start([], {
+        ...{ ANTHROPIC_BASE_URL: model.url, HOME: home, ANTHROPIC_API_KEY: 'not-a-key' },
+        ...{ HTTP_PROXY: model.url, HTTPS_PROXY: model.url, NO_PROXY: '127.0.0.1' },
+      });
+      return new AgentScene(ws);
+    });
+  } finally {
+    await ws.close();
+    await model.close();
+    rmSync(home, { recursive: true, force: true, maxRetries: 5 });
+  }
+}
+
+test('a reviewer that is another Claude sends the work back once, and takes it then', async () => {
+  const said = [
     bash('echo turnip > fruit.txt'),
     { text: 'I wrote it.' },
     bash('cat fruit.txt; echo sly > sly.txt'),
@@ -28,14 +53,10 @@ test('a reviewer that is another Claude sends the work back once, and takes it t
     bash('echo apple > fruit.txt'),
     { text: 'Now it is one.' },
     says('accept'),
-  ]);
-  const scene = new AgentScene(ws);
-  try {
+  ];
+  await withClaude(said, async (ws, model, start) => {
     ws.drop('t', '---\nreview: agent\n---\n# A fruit\n\nWrite fruit.txt.\n');
-    await ws.start([], {
-      ...{ ANTHROPIC_BASE_URL: model.url, HOME: home, ANTHROPIC_API_KEY: 'not-a-key' },
-      ...{ HTTP_PROXY: model.url, HTTPS_PROXY: model.url, NO_PROXY: '127.0.0.1' },
-    });
+    const scene = await start();
     await scene.reaches('t', 'done');
     const shown = ws.json<TaskJson & { reviews: Opinion[] }>(['show', 't']);
     expect(shown).toMatchObject({ attempts: 2, outcome: 'ok', feedback: [{ from: 'review', attempt: 1 }] });
@@ -55,9 +76,25 @@ test('a reviewer that is another Claude sends the work back once, and takes it t
     expect(new Set(sessions.map(([session]) => session)).size).toBe(3);
     expect(sessions.map(([, resumed]) => resumed)).toEqual([false, false, false]);
     expect(scene.sessionOf('t', 2)).toEqual([sessions[0]![0], true]);
-  } finally {
-    await ws.close();
-    await model.close();
-    rmSync(home, { recursive: true, force: true, maxRetries: 5 });
-  }
+  });
+}, 150_000);
+
+test('a tester that is Claude leaves a test, and what that shows counts', async () => {
+  const commands = [['sh', 'fruit.test']];
+  const said = [
+    bash('echo "grep -q apple fruit.txt" > fruit.test; sh fruit.test'),
+    { tools: [{ name: 'StructuredOutput', input: { summary: 'one test', commands, findings: [] } }] },
+  ];
+  await withClaude(said, async (ws, model, start) => {
+    ws.drop('t', shellTask('echo apple > fruit.txt', 'review: tester\n'));
+    const scene = await start();
+    await scene.reaches('t', 'done');
+    expect(ws.json<{ reviews: Opinion[] }>(['show', 't']).reviews).toMatchObject([
+      { id: 't.test-1', kind: 'test', verdict: 'accept', summary: 'one test', files: ['fruit.test'] },
+    ]);
+    expect(ws.git('log', '--format=%an', 'main..towpath/t').trim().split('\n')).toEqual(['tester', 'shell']);
+    const sent = JSON.stringify(model.main[0]?.body);
+    for (const part of ['## Your evidence', '+apple', 'You find out whether something works'])
+      expect(sent).toContain(part);
+  });
 }, 150_000);
