@@ -11,7 +11,8 @@ import { changeOf } from './change.ts';
 import type { Brought, Evidence, ToRun } from './checks.ts';
 import { fixText } from './fix-text.ts';
 import { commitOf, endOf, fileHelper, runOf, type Waiting, waitFor } from './helper.ts';
-import { allKept, allowedTo, filedTrial, keep, signed, stay, type Trial, takeBack } from './trial.ts';
+import { allKept, keep } from './kept.ts';
+import { allowedTo, filedTrial, signed, stay, type Trial, takeBack } from './trial.ts';
 
 /** Of what a command printed, characters. */
 const TOLD = 200;

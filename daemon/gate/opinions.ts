@@ -7,7 +7,7 @@ import { REVIEW_SCHEMA, type Verdict } from '../task/review.ts';
 import type { Queue } from '../task/terms.ts';
 import { TEST_SCHEMA, type Tested } from '../task/test.ts';
 import { type End, endOf, type Place, runOf } from './helper.ts';
-import { allKept, type Kept } from './trial.ts';
+import { allKept, type Kept } from './kept.ts';
 
 /** One review of a result, or its tests; open or over. */
 export interface Opinion {

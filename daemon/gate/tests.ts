@@ -9,9 +9,10 @@ import { findingLines, reviewFeedback } from '../task/review.ts';
 import { isSevere, TEST_SCHEMA, TESTER, type Tested } from '../task/test.ts';
 import { moveTo } from '../worktree/patch.ts';
 import { commitOf, endOf, fileHelper, runOf, type Waiting, waitFor } from './helper.ts';
+import { keep } from './kept.ts';
 import { readingOf } from './review.ts';
 import { testText } from './review-text.ts';
-import { allowedTo, filedTrial, keep, signed, stay, type Trial } from './trial.ts';
+import { allowedTo, filedTrial, signed, stay, type Trial } from './trial.ts';
 
 /** Whether a tester brings evidence to it; where there is no worktree it reviews, and so it does with a plan. */
 export const isTested = (plan: Plan, work: Work | null): boolean =>

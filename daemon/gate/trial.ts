@@ -1,30 +1,13 @@
 // What a helper has made, a patch or tests, is put on top of a task's work: with a record of how far that has come, so that nothing is done twice.
-import { join } from 'node:path';
 import type { Context } from '../attempt/context.ts';
 import { readRun } from '../attempt/record.ts';
-import { keepWork, readJson, type Work, writeJson } from '../attempt/work.ts';
+import { keepWork, type Work } from '../attempt/work.ts';
 import { filedBy, type Help, helpOf } from '../queue/files/subtasks.ts';
 import type { Task } from '../queue/port.ts';
 import { changes } from '../worktree/commit.ts';
 import { moveTo } from '../worktree/patch.ts';
-import type { Brought } from './checks.ts';
-import { endOf, type Place, runOf } from './helper.ts';
-
-/** What is kept of each, by its task's id, in `trials.json` in the folder of the task's runs. */
-export interface Kept {
-  /** Of a patch: none is tried twice. */
-  hash?: string;
-  /** The commit with it. */
-  put?: string;
-  /** That commit is the work. */
-  on?: boolean;
-  /** What it changed, and the commands that came with it: they are run wherever the checks are. */
-  files?: string[];
-  brought?: Brought[];
-  /** Of a patch, and of tests. */
-  outcome?: 'helped' | 'rolled_back' | 'refused' | 'passed' | 'failed';
-  reason?: string;
-}
+import { endOf, runOf } from './helper.ts';
+import { allKept, type Kept, keep } from './kept.ts';
 
 /** What was filed for the last run of a task. */
 export interface Trial extends Help {
@@ -32,17 +15,6 @@ export interface Trial extends Help {
   /** The work has it in it already. */
   took: boolean;
   kept: Kept;
-}
-
-const fileOf = ({ workspace }: Pick<Place, 'workspace'>, id: string): string => join(workspace.runs(id), 'trials.json');
-export const allKept = (place: Pick<Place, 'workspace'>, id: string): Record<string, Kept> =>
-  readJson(fileOf(place, id)) ?? {};
-
-export function keep(ctx: Context, task: string, id: string, change: Kept): Kept {
-  const all = allKept(ctx, task);
-  const kept = { ...all[id], ...change };
-  writeJson(fileOf(ctx, task), { ...all, [id]: kept }, ctx.settings.durability === 'full');
-  return kept;
 }
 
 /** The fix, or the tests, of what a task has now; there is one of each for a run at most. */

@@ -1,0 +1,33 @@
+// How far a patch or tests have come that were put on top of a task's work: `trials.json` in the folder of the task's runs.
+import { join } from 'node:path';
+import type { Context } from '../attempt/context.ts';
+import { readJson, writeJson } from '../attempt/work.ts';
+import type { Brought } from './checks.ts';
+import type { Place } from './helper.ts';
+
+/** What is kept of each, by its task's id. */
+export interface Kept {
+  /** Of a patch: none is tried twice. */
+  hash?: string;
+  /** The commit with it. */
+  put?: string;
+  /** That commit is the work. */
+  on?: boolean;
+  /** What it changed, and the commands that came with it: they are run wherever the checks are. */
+  files?: string[];
+  brought?: Brought[];
+  /** Of a patch, and of tests. */
+  outcome?: 'helped' | 'rolled_back' | 'refused' | 'passed' | 'failed';
+  reason?: string;
+}
+
+const fileOf = ({ workspace }: Pick<Place, 'workspace'>, id: string): string => join(workspace.runs(id), 'trials.json');
+export const allKept = (place: Pick<Place, 'workspace'>, id: string): Record<string, Kept> =>
+  readJson(fileOf(place, id)) ?? {};
+
+export function keep(ctx: Context, task: string, id: string, change: Kept): Kept {
+  const all = allKept(ctx, task);
+  const kept = { ...all[id], ...change };
+  writeJson(fileOf(ctx, task), { ...all, [id]: kept }, ctx.settings.durability === 'full');
+  return kept;
+}
