@@ -8,9 +8,9 @@ const patch = (to: string) => `--- a/f\n+++ b/f\n@@ -1 +1 @@\n-bad\n+${to}\n`;
 const answer = (text: string, more: object = {}) =>
   `cat <<'ANSWER'\n${JSON.stringify({ type: 'result', success: true, output: JSON.stringify({ patch: text, why: 'so', ...more }) })}\nANSWER`;
 
-function setUp(script: string, settings = ''): TestWorkspace {
+function setUp(script: string, settings = '', attempts = 2): TestWorkspace {
   const ws = make(
-    `agent: shell\nfix: patch\nretry: {initial: 50ms, max: 200ms, max_attempts: 2}\nagents: {mender: {command: ./mender, input: prompt}}\n${settings}`,
+    `agent: shell\nfix: patch\nretry: {initial: 50ms, max: 200ms, max_attempts: ${attempts}}\nagents: {mender: {command: ./mender, input: prompt}}\n${settings}`,
   );
   ws.file('roles/fixer.md', '---\nagent: mender\n---\nMend.\n');
   ws.file(
@@ -93,8 +93,9 @@ ${answer(patch('good'), { test: test('x'), command: ['./nowhere'] })}
 ;;
 esac`,
     'concurrency: 4\n',
+    1,
   );
-  const matter = 'fix: patch_with_test\nmax_attempts: 1\nchecks: ["grep -q good f"]\n';
+  const matter = 'fix: patch_with_test\nchecks: ["grep -q good f"]\n';
   for (const id of ['proven', 'vain', 'worse', 'lost']) ws.drop(id, shellTask('echo bad > f', matter));
   expect(ws.drain().code).toBe(1);
   expect(ws.show('proven')).toMatchObject({ queue: 'done', attempts: 1, feedback: [] });
@@ -136,9 +137,10 @@ esac`,
 it('protected files, prose and a fixer that crashes mend nothing', () => {
   const ws = setUp(
     `case "$TOWPATH_TASK_ID" in\nguarded.*)\n${answer('--- /dev/null\n+++ b/safe/x\n@@ -0,0 +1 @@\n+x\n')}\n;;\nprose.*) echo '{"type":"result","success":true,"output":"try harder"}';;\n*) exit 3;;\nesac`,
-    'protect: [safe/**]\n',
+    'protect: [safe/**]\nconcurrency: 4\n',
+    1,
   );
-  const matter = 'max_attempts: 1\nchecks: ["grep -q good f"]\n';
+  const matter = 'checks: ["grep -q good f"]\n';
   ws.drop('guarded', shellTask('echo bad > f', matter));
   ws.drop('prose', shellTask('echo bad > f', matter));
   ws.drop('crash', shellTask('echo bad > f', matter));

@@ -131,9 +131,9 @@ program*) ${answers(evidence(RUN), 'echo true > made.test; [ "$TOWPATH_ATTEMPT" 
 *) exit 3;; esac`,
     },
     'protect: [safe/**]\nconcurrency: 4\n',
+    1,
   );
-  const matter = 'review: tester\nmax_attempts: 1\n';
-  for (const id of ['nothing', 'guarded', 'program', 'crash']) ws.drop(id, shellTask('echo > f', matter));
+  for (const id of ['nothing', 'guarded', 'program', 'crash']) ws.drop(id, shellTask('echo > f', 'review: tester\n'));
   expect(ws.drain().code).toBe(1);
   const why = {
     nothing: 'the tester ran nothing',
@@ -151,7 +151,7 @@ program*) ${answers(evidence(RUN), 'echo true > made.test; [ "$TOWPATH_ATTEMPT" 
     expect(shown.feedback[0]!.message).toContain(reason);
     expect(authors(ws, id)).toEqual(['shell']);
   }
-  // It is told what is wrong, once in each of its attempts, and may put it right.
+  // It is told what is wrong once in each of its attempts, and may put it right.
   expect(show(ws, 'program')).toMatchObject({ queue: 'done', attempts: 1 });
   expect(prompt(ws, 'program.test-1-2')).toContain('it changes the mode of made.test');
   expect(calls(ws).filter((call) => call.startsWith('program'))).toEqual([

@@ -28,10 +28,10 @@ ANSWER`;
 export function scene() {
   const make = workspaces();
   return {
-    setUp(scripts: Record<string, string>, settings = ''): TestWorkspace {
+    setUp(scripts: Record<string, string>, settings = '', attempts = 2): TestWorkspace {
       const agents = Object.keys(scripts).map((role) => `  ${role}-bot: {command: ./${role}-bot, input: prompt}`);
       const ws = make(
-        `agent: shell\nretry: {initial: 50ms, max: 200ms, max_attempts: 2}\nagents:\n${agents.join('\n')}\n${settings}`,
+        `agent: shell\nretry: {initial: 50ms, max: 200ms, max_attempts: ${attempts}}\nagents:\n${agents.join('\n')}\n${settings}`,
       );
       for (const [role, script] of Object.entries(scripts)) {
         ws.file(`roles/${role}.md`, `---\nagent: ${role}-bot\n---\nYou are the ${role}.\n`);
