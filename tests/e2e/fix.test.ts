@@ -132,7 +132,7 @@ esac`,
   }
   expect(ws.json<{ fixes: object }>(['stats']).fixes).toEqual({ tried: 2, helped: 1, rolled_back: 1, refused: 2 });
   tidy(ws);
-});
+}, 120_000);
 
 it('protected files, prose and a fixer that crashes mend nothing', () => {
   const ws = setUp(

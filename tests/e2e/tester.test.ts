@@ -116,7 +116,7 @@ severe*) ${answers(evidence([['true']], 'all ran', [major]))}
   const { reached } = ws.json<{ reached: Record<string, number> }>(['stats']);
   expect([reached['done'], reached['failed']]).toEqual([2, 2]);
   tidy(ws);
-});
+}, 120_000);
 
 it('what is no evidence is a rejection: nothing run, a crash, a change that may not be', () => {
   const ws = setUp(
