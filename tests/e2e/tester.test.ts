@@ -22,7 +22,8 @@ const RUN = [['sh', 'made.test']];
 const fruit =
   'cp "$TOWPATH_PROMPT_FILE" seen.md; if grep -q "^### From" seen.md; then [ -e made.test ] && echo apple > made.txt; else echo plum > made.txt; fi';
 
-it('tests that pass stay as a commit, and the others judge the work with them; one that fails sends it back', () => {
+it('tests that pass stay as a commit, and the others judge the work with them; one that fails sends it back, or to the fixer', () => {
+  const patch = '--- a/made.txt\n+++ b/made.txt\n@@ -1 +1 @@\n-plum\n+apple\n';
   const major = { file: 'made.txt', line: 1, severity: 'major', message: 'no fruit salad' };
   const ws = setUp(
     {
@@ -31,12 +32,14 @@ severe*) ${answers(evidence([['true']], 'all ran', [major]))}
 ;;
 *) ${answers(evidence(RUN, 'one test for the fruit', [{ ...major, severity: 'minor', message: 'no newline' }]), TEST)}
 ;; esac`,
+      fixer: answers(JSON.stringify({ patch, why: 'so' })),
       reviewer: answers(verdict('accept'), 'cat made.test > "$TOWPATH_WORKSPACE/.towpath/saw"; '),
     },
     'concurrency: 3\n',
   );
   ws.drop('good', shellTask('echo apple > made.txt', 'review: [tester, agent]\nchecks: ["echo own-check"]\n'));
   ws.drop('back', shellTask(fruit, 'review: tester\n'));
+  ws.drop('mended', shellTask('echo plum > made.txt', 'review: tester\nfix: patch\n'));
   ws.drop('severe', shellTask('echo apple > made.txt', 'review: tester\nmax_attempts: 1\n'));
   ws.drop('any', shellTask('true', 'review: tester\nexpect: any\nmax_attempts: 1\n'));
   expect(ws.drain().code).toBe(1);
@@ -87,6 +90,12 @@ severe*) ${answers(evidence([['true']], 'all ran', [major]))}
     ['back.test-2', 'accept'],
   ]);
 
+  // The patch is checked with the tests.
+  expect(show(ws, 'mended')).toMatchObject({ queue: 'done', attempts: 1, reviews: [{ verdict: 'accept' }] });
+  expect(authors(ws, 'mended')).toEqual(['fixer', 'tester', 'shell']);
+  expect(prompt(ws, 'mended.fix-1-1')).toContain('`sh made.test` (by the tester) ended with exit code 1');
+  expect(checks(ws, 'mended', 1)).toMatchObject([{ command: 'sh made.test', by: 'tester', ok: true }]);
+
   const severe = show(ws, 'severe');
   expect(severe).toMatchObject({
     queue: 'failed',
@@ -111,10 +120,10 @@ severe*) ${answers(evidence([['true']], 'all ran', [major]))}
       .filter(({ event }) => event === 'test_finished')
       .map(({ task, outcome }) => `${task} ${outcome}`)
       .sort(),
-  ).toEqual(['any failed', 'back failed', 'back passed', 'good passed', 'severe failed']);
+  ).toEqual(['any failed', 'back failed', 'back passed', 'good passed', 'mended passed', 'severe failed']);
   expect(events.find(({ event, by }) => event === 'check_finished' && by === 'tester')).toBeDefined();
   const { reached } = ws.json<{ reached: Record<string, number> }>(['stats']);
-  expect([reached['done'], reached['failed']]).toEqual([2, 2]);
+  expect([reached['done'], reached['failed']]).toEqual([3, 2]);
   tidy(ws);
 }, 120_000);
 
@@ -158,21 +167,6 @@ program*) ${answers(evidence(RUN), 'echo true > made.test; [ "$TOWPATH_ATTEMPT" 
     'program.test-1 1 session=',
     'program.test-1 2 session=s-review',
   ]);
-  tidy(ws);
-});
-
-it('a failed command of a tester goes to the fixer, and its patch is checked with the tests', () => {
-  const patch = '--- a/made.txt\n+++ b/made.txt\n@@ -1 +1 @@\n-plum\n+apple\n';
-  const ws = setUp(
-    { tester: answers(evidence(RUN), TEST), fixer: answers(JSON.stringify({ patch, why: 'so' })) },
-    'fix: patch\n',
-  );
-  ws.drop('t', shellTask('echo plum > made.txt', 'review: tester\n'));
-  expect(ws.drain().code).toBe(0);
-  expect(show(ws, 't')).toMatchObject({ queue: 'done', attempts: 1, reviews: [{ verdict: 'accept' }] });
-  expect(authors(ws, 't')).toEqual(['fixer', 'tester', 'shell']);
-  expect(prompt(ws, 't.fix-1-1')).toContain('`sh made.test` (by the tester) ended with exit code 1');
-  expect(checks(ws, 't', 1)).toMatchObject([{ command: 'sh made.test', by: 'tester', ok: true }]);
   tidy(ws);
 });
 
