@@ -86,6 +86,8 @@ export async function fileHelper(
     ...(repo === undefined ? {} : { repo }),
     ...(commit === null ? { complexity: 'minor' } : {}),
     ...{ expect: 'any', checks: [], review: 'none' },
+    // It may be asked once more for an answer that fits; how often the work is tried is for the task itself.
+    max_attempts: 1,
   };
   const content = taskText(data, redact(help.body));
   const depth = (parentOf(workspace, task.id)?.depth ?? 0) + 1;
