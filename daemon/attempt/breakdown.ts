@@ -8,7 +8,7 @@ import type { Task } from '../queue/port.ts';
 import { readRole, rolePath } from '../roles/role.ts';
 import type { Settings } from '../settings.ts';
 import { judgeAnswer, type Schema } from '../task/answer.ts';
-import { BREAKDOWN, type Division, divisionSchema, type Part } from '../task/breakdown.ts';
+import { BREAKDOWN, type Division, divisionOf, divisionSchema, type Part } from '../task/breakdown.ts';
 import type { TaskSpec } from '../task/terms.ts';
 import { readVerdict } from './record.ts';
 import { agentNameOf } from './who.ts';
@@ -114,16 +114,13 @@ export const schemaOfPlan = ({ subtasks }: Settings, full: boolean): Schema =>
 
 const LOOSE: Schema = {
   type: 'object',
-  required: ['summary', 'subtasks'],
-  properties: {
-    summary: { type: 'string' },
-    subtasks: { type: 'array', items: { type: 'object', required: ['id', 'title', 'body', 'depends_on'] } },
-  },
+  required: ['subtasks'],
+  properties: { subtasks: { type: 'array', items: { type: 'object', required: ['title', 'body'] } } },
 };
 
 /** What a run planned: that it keeps to the rules was judged when it ended. */
 export function plannedIn(workspace: Workspace, id: string, run: number): Division | null {
   const verdict = readVerdict(workspace.run(id, run))?.verdict;
   const judged = verdict ? judgeAnswer(verdict.output, LOOSE, verdict.structured) : { problem: '' };
-  return 'value' in judged ? (judged.value as Division) : null;
+  return 'value' in judged ? divisionOf(judged.value) : null;
 }

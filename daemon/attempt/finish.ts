@@ -3,9 +3,10 @@ import { join } from 'node:path';
 import type { Help } from '../queue/files/subtasks.ts';
 import type { Lock, Task } from '../queue/port.ts';
 import { judgeAnswer } from '../task/answer.ts';
-import type { Division } from '../task/breakdown.ts';
+import { divisionOf } from '../task/breakdown.ts';
+import { judgeFix } from '../task/fix.ts';
 import type { Outcome } from '../task/terms.ts';
-import type { Tested } from '../task/test.ts';
+import { testedOf } from '../task/test.ts';
 import { changes, commitAll } from '../worktree/commit.ts';
 import { GitProblem } from '../worktree/git.ts';
 import { captureTree, restoreTree } from '../worktree/tree.ts';
@@ -127,18 +128,22 @@ async function judgeResult(
   { verdict }: RunVerdict,
   { dir, work }: { dir: string; work: Work | null },
 ): Promise<{ problem?: string; value?: unknown } | null> {
-  const judged = plan.schema && judgeAnswer(verdict.output, plan.schema, verdict.structured);
+  const { helps, schema } = plan;
+  const judged =
+    helps?.kind === 'fix'
+      ? judgeFix(verdict.output, verdict.structured, helps.with_test ?? false)
+      : schema && judgeAnswer(verdict.output, schema, verdict.structured);
   if (!judged || 'problem' in judged) return judged;
   const full = plan.chosen.settings.permissions === 'full';
-  if (plan.helps?.kind === 'test' && work) {
+  if (helps?.kind === 'test' && work) {
     const { worktree, start } = work;
     const made = { message: 'tests', author: { name: '', email: '' } };
     const by = { dir, worktree, commit: start!, protect: plan.protect, full, made };
-    const tests = await testsCommit(judged.value as Tested, by);
+    const tests = await testsCommit(testedOf(judged.value), by);
     return 'problem' in tests ? { problem: `it is no evidence: ${tests.problem}` } : {};
   }
   if (!plan.divides) return judged;
-  const problem = divisionProblem(judged.value as Division, rulesFor(task, ctx.settings, ctx.workspace, full));
+  const problem = divisionProblem(divisionOf(judged.value), rulesFor(task, ctx.settings, ctx.workspace, full));
   return problem === null ? {} : { problem };
 }
 

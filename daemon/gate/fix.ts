@@ -4,7 +4,7 @@ import type { Plan } from '../attempt/plan.ts';
 import { protectedFiles } from '../attempt/protect.ts';
 import type { Work } from '../attempt/work.ts';
 import type { Task } from '../queue/port.ts';
-import { FIXER, type Fix, fixProblem, fixSchemaOf, patchHash } from '../task/fix.ts';
+import { FIXER, type Fix, fixProblem, judgeFix, patchHash } from '../task/fix.ts';
 import { changes } from '../worktree/commit.ts';
 import { moveTo, patchCommit } from '../worktree/patch.ts';
 import { changeOf } from './change.ts';
@@ -62,7 +62,7 @@ export async function tryFix(
   const { id, kept, with_test = false } = trial;
   if (kept.outcome) return { refused: kept.reason ?? '' };
   const helper = await ctx.queue.get(id);
-  const end = endOf(ctx, id, helper, fixSchemaOf(with_test));
+  const end = endOf(ctx, id, helper, (text, structured) => judgeFix(text, structured, with_test));
   if (end === null) return null;
   const refuse = (reason: string) => conclude(ctx, task, trial, 'refused', reason);
   if ('problem' in end) return refuse(end.problem);

@@ -8,7 +8,7 @@ import { filedBy, HELPS, type Help, helpOf, keepOrigin, parentOf } from '../queu
 import { taskText } from '../queue/polled.ts';
 import type { QueuePort, Task } from '../queue/port.ts';
 import { redact } from '../secrets.ts';
-import { judgeAnswer, type Schema } from '../task/answer.ts';
+import { type Judged, judgeAnswer, type Schema } from '../task/answer.ts';
 
 export type Place = Pick<Context, 'workspace'> & { queue: Pick<QueuePort, 'get'> };
 
@@ -26,7 +26,14 @@ export const waitFor = ({ kind, id, role }: Pick<Help, 'kind' | 'role'> & { id: 
 });
 
 /** How a helper ended; null while it has not. */
-export type End = { value: unknown } | { problem: string } | null;
+export type End = Judged | null;
+
+/** What an answer comes to, by its text or by what was told as structured. */
+type Judge = (text: string, structured: unknown) => Judged;
+export const bySchema =
+  (schema: Schema): Judge =>
+  (text, structured) =>
+    judgeAnswer(text, schema, structured);
 
 export const runOf = ({ state }: Task): number => state.runs ?? 1;
 /** What the last run made; null where there is no git. */
@@ -34,7 +41,7 @@ export const commitOf = ({ state }: Task, work: Work | null): string | null =>
   work === null || work.kind === 'folder' ? null : (state.commit ?? work.start);
 
 /** By the run that it ended with, and not by what its file says of it. */
-export function endOf({ workspace }: Pick<Place, 'workspace'>, id: string, task: Task | null, schema: Schema): End {
+export function endOf({ workspace }: Pick<Place, 'workspace'>, id: string, task: Task | null, judge: Judge): End {
   // One that was never claimed and is gone was never there: it is filed again.
   if (!task) return existsSync(workspace.runs(id)) ? { problem: 'its file is gone' } : null;
   const { queue, state, refusal } = task;
@@ -44,15 +51,18 @@ export function endOf({ workspace }: Pick<Place, 'workspace'>, id: string, task:
     return { problem: state.reason ?? 'its budget is spent' };
   if (queue !== 'done') return null;
   const ended = readVerdict(workspace.run(id, runOf(task)))?.verdict;
-  return ended ? judgeAnswer(ended.output, schema, ended.structured) : { problem: 'it was never run' };
+  return ended ? judge(ended.output, ended.structured) : { problem: 'it was never run' };
 }
+
+/** For who asks only whether there is an end. */
+export const ANY: Judge = (text) => ({ value: text });
 
 /** Whether all that a task waits for has an end, of whatever kind. */
 export async function helpersOver({ workspace, queue }: Context, { id, state }: Task): Promise<boolean> {
   for (const one of state.awaits ?? []) {
     // Most are on their way: that is seen without reading them.
     if (queue.intake.byId(one) || existsSync(join(workspace.queue('claimed'), `${one}.md`))) return false;
-    if (helpOf(workspace, one)?.parent === id && !endOf({ workspace }, one, await queue.get(one), {})) return false;
+    if (helpOf(workspace, one)?.parent === id && !endOf({ workspace }, one, await queue.get(one), ANY)) return false;
   }
   return true;
 }
@@ -63,7 +73,7 @@ export async function openHelpers({ workspace, queue }: Place, id: string): Prom
   for (const kind of HELPS)
     for (const one of filedBy(workspace, id, kind)) {
       const task = helpOf(workspace, one)?.parent === id ? await queue.get(one) : null;
-      if (task && !endOf({ workspace }, one, task, {})) open.push(one);
+      if (task && !endOf({ workspace }, one, task, ANY)) open.push(one);
     }
   return open;
 }

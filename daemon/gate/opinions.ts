@@ -3,10 +3,10 @@ import { join } from 'node:path';
 import { DISCARDED_FILE } from '../attempt/record.ts';
 import { readJson } from '../attempt/work.ts';
 import { filedBy, helpOf } from '../queue/files/subtasks.ts';
-import { REVIEW_SCHEMA, type Verdict } from '../task/review.ts';
+import { REVIEW_SCHEMA, type Verdict, verdictOf } from '../task/review.ts';
 import type { Queue } from '../task/terms.ts';
-import { TEST_SCHEMA, type Tested } from '../task/test.ts';
-import { type End, endOf, type Place, runOf } from './helper.ts';
+import { TEST_SCHEMA, testedOf } from '../task/test.ts';
+import { bySchema, type End, endOf, type Place, runOf } from './helper.ts';
 import { allKept, type Kept } from './kept.ts';
 
 /** One review of a result, or its tests; open or over. */
@@ -46,8 +46,8 @@ async function opinion({ workspace, queue }: Place, parent: string, id: string):
   const kept = allKept({ workspace }, parent)[id] ?? {};
   const said =
     kind === 'test'
-      ? tests(endOf({ workspace }, id, task, TEST_SCHEMA), kept)
-      : verdict(endOf({ workspace }, id, task, REVIEW_SCHEMA));
+      ? tests(endOf({ workspace }, id, task, bySchema(TEST_SCHEMA)), kept)
+      : verdict(endOf({ workspace }, id, task, bySchema(REVIEW_SCHEMA)));
   return {
     ...{ id, kind, role, attempt, commit },
     ...{ queue: task?.queue ?? null, cost_usd: task?.state.cost_usd ?? null },
@@ -61,7 +61,7 @@ const OPEN = { verdict: null, summary: '', findings: [] };
 function verdict(end: End): Pick<Opinion, 'verdict' | 'summary' | 'findings'> {
   if (end === null) return OPEN;
   return 'value' in end
-    ? (end.value as Verdict)
+    ? verdictOf(end.value)
     : { verdict: 'reject', summary: `no verdict: ${end.problem}`, findings: [] };
 }
 
@@ -69,7 +69,7 @@ function verdict(end: End): Pick<Opinion, 'verdict' | 'summary' | 'findings'> {
 function tests(end: End, { outcome, reason }: Kept): Pick<Opinion, 'verdict' | 'summary' | 'findings'> {
   if (end && 'problem' in end) return { verdict: 'reject', summary: `no evidence: ${end.problem}`, findings: [] };
   if (end === null || outcome === undefined) return OPEN;
-  const { summary, findings } = end.value as Tested;
+  const { summary, findings } = testedOf(end.value);
   if (outcome === 'refused') return { verdict: 'reject', summary: `no evidence: ${reason}`, findings };
   return { verdict: outcome === 'passed' ? 'accept' : 'reject', summary, findings };
 }

@@ -6,9 +6,9 @@ import { testsCommit } from '../attempt/tests.ts';
 import type { Work } from '../attempt/work.ts';
 import type { Task } from '../queue/port.ts';
 import { findingLines, reviewFeedback } from '../task/review.ts';
-import { isSevere, TEST_SCHEMA, TESTER, type Tested } from '../task/test.ts';
+import { isSevere, TEST_SCHEMA, TESTER, type Tested, testedOf } from '../task/test.ts';
 import { moveTo } from '../worktree/patch.ts';
-import { commitOf, endOf, fileHelper, runOf, type Waiting, waitFor } from './helper.ts';
+import { bySchema, commitOf, endOf, fileHelper, runOf, type Waiting, waitFor } from './helper.ts';
 import { keep } from './kept.ts';
 import { readingOf } from './review.ts';
 import { testText } from './review-text.ts';
@@ -47,7 +47,7 @@ export async function bringTests(
   const trial = await filedTrial(ctx, task, 'test');
   if (!trial) return null;
   const helper = await ctx.queue.get(trial.id);
-  const end = endOf(ctx, trial.id, helper, TEST_SCHEMA);
+  const end = endOf(ctx, trial.id, helper, bySchema(TEST_SCHEMA));
   if (end === null) return waitFor(trial);
   const refuse = (problem: string) =>
     reject(ctx, task, trial, {
@@ -55,7 +55,7 @@ export async function bringTests(
       said: { summary: `no evidence: ${problem}`, commands: [], findings: [] },
     });
   if ('problem' in end) return refuse(end.problem);
-  const tested = end.value as Tested;
+  const tested = testedOf(end.value);
   if (trial.took) return { trial, tested };
   const { wrap, full } = allowedTo(ctx, trial.id, helper);
   const { worktree } = work;

@@ -6,7 +6,7 @@ import { filedBy, type Help, helpOf } from '../queue/files/subtasks.ts';
 import type { Task } from '../queue/port.ts';
 import { changes } from '../worktree/commit.ts';
 import { moveTo } from '../worktree/patch.ts';
-import { endOf, runOf } from './helper.ts';
+import { ANY, endOf, runOf } from './helper.ts';
 import { allKept, type Kept, keep } from './kept.ts';
 
 /** What was filed for the last run of a task. */
@@ -28,7 +28,7 @@ export async function filedTrial(ctx: Context, task: Task, kind: 'fix' | 'test')
       kept = keep(ctx, task.id, id, { on: true });
     const took = kept.on ?? false;
     // Killed before its file was there: it is filed now.
-    if (!took && !kept.outcome && !(await ctx.queue.get(id)) && !endOf(ctx, id, null, {})) continue;
+    if (!took && !kept.outcome && !(await ctx.queue.get(id)) && !endOf(ctx, id, null, ANY)) continue;
     return { id, ...help, took, kept };
   }
   return null;

@@ -95,12 +95,10 @@ function misfitOf({ instancePath, keyword, params, message = 'something else', d
   return { path, value: data, allowed: message };
 }
 
+export type Judged = { value: unknown } | { problem: string };
+
 /** The value of an answer that fits; else what is wrong with it, for whoever gave it. `structured`: what the agent told as such. */
-export function judgeAnswer(
-  text: string,
-  schema: Schema,
-  structured?: unknown,
-): { value: unknown } | { problem: string } {
+export function judgeAnswer(text: string, schema: Schema, structured?: unknown): Judged {
   const found = structured === undefined ? jsonIn(text) : { value: structured };
   if (!found) return { problem: 'the final answer holds no JSON: answer with the JSON value alone' };
   const fits = compile(schema);

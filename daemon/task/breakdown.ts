@@ -25,12 +25,13 @@ export interface Division {
 const TITLE_CHARS = 200;
 const BODY_CHARS = 20_000;
 const CHECKS = 20;
-const slug = { type: 'string', pattern: '^[a-z0-9][a-z0-9-]{0,39}$' };
+const ID_CHARS = 40;
+const slug = { type: 'string', pattern: `^[a-z0-9][a-z0-9-]{0,${ID_CHARS - 1}}$` };
 
-/** Every member is required: some model services take no other schema. `checks`: its agent may have commands run. */
+/** What may be missing may be null: some model services take only schemas of which every member is required. `checks`: its agent may have commands run. */
 export function divisionSchema({ most, checks }: { most: number; checks: boolean }): Schema {
   const properties = {
-    id: { ...slug, description: 'a short name, by which other subtasks name this one' },
+    id: { ...slug, type: ['string', 'null'], description: 'a short name, by which other subtasks name this one' },
     title: { type: 'string', minLength: 1, maxLength: TITLE_CHARS },
     body: {
       type: 'string',
@@ -41,31 +42,62 @@ export function divisionSchema({ most, checks }: { most: number; checks: boolean
     role: { type: ['string', 'null'], description: 'null: implementer' },
     seniority: { enum: ['junior', 'senior', 'principal', null], description: 'null: as this task' },
     priority: { enum: ['P0', 'P1', 'P2', 'P3', null], description: 'null: as this task' },
-    depends_on: { type: 'array', items: slug, description: 'the subtasks that must be done before' },
-    ...(checks
+    depends_on: {
+      type: ['array', 'null'],
+      items: { type: 'string' },
+      description: 'the ids of the subtasks that must be done before',
+    },
+    checks: checks
       ? {
-          checks: {
-            type: ['array', 'null'],
-            maxItems: CHECKS,
-            items: { type: 'string', minLength: 1 },
-            description: 'commands that must pass once it is done; null: those of the project',
-          },
+          type: ['array', 'null'],
+          maxItems: CHECKS,
+          items: { type: 'string', minLength: 1 },
+          description: 'commands that must pass once it is done; null: those of the project',
         }
-      : {}),
+      : { type: 'null', description: 'those of the project: you may name no commands' },
   };
   return {
     type: 'object',
-    additionalProperties: false,
-    required: ['summary', 'subtasks'],
+    required: ['subtasks'],
     properties: {
-      summary: { type: 'string', description: 'how the task is divided and why so, in a few sentences' },
+      summary: { type: ['string', 'null'], description: 'how the task is divided and why so, in a few sentences' },
       subtasks: {
         type: 'array',
         minItems: 1,
         maxItems: most,
-        items: { type: 'object', additionalProperties: false, required: Object.keys(properties), properties },
+        items: { type: 'object', required: ['title', 'body'], properties },
       },
     },
+  };
+}
+
+/** A plan that fits the schema, with all its members. Others name a part by its id, or by its title where it has none. */
+export function divisionOf(value: unknown): Division {
+  const { summary, subtasks } = value as { summary?: string | null; subtasks: Partial<Part>[] };
+  const taken = new Set(subtasks.map(({ id }) => id));
+  const free = (title: string) => {
+    const words =
+      title
+        .toLowerCase()
+        .replace(/[^a-z0-9]+/g, '-')
+        .slice(0, ID_CHARS)
+        .replace(/^-+|-+$/g, '') || 'part';
+    let id = words;
+    for (let n = 2; taken.has(id); n++) id = `${words.slice(0, ID_CHARS - 4)}-${n}`;
+    taken.add(id);
+    return id;
+  };
+  const ids = subtasks.map(({ id, title }) => id ?? free(title!));
+  const byTitle = new Map<string, string>();
+  // A title that two have names neither.
+  for (const [at, { title }] of subtasks.entries()) byTitle.set(title!, byTitle.has(title!) ? title! : ids[at]!);
+  return {
+    summary: summary ?? '',
+    subtasks: subtasks.map(({ title, body, role, seniority, priority, depends_on, checks }, at) => ({
+      ...{ id: ids[at]!, title: title!, body: body!, role: role ?? null, seniority: seniority ?? null },
+      ...{ priority: priority ?? null, checks: checks ?? null },
+      depends_on: (depends_on ?? []).map((one) => (ids.includes(one) ? one : (byTitle.get(one) ?? one))),
+    })),
   };
 }
 

@@ -1,6 +1,6 @@
 // What an agent answers that mends a failed check: the schema, with or without a test, and by what the same patch is known again.
 import { createHash } from 'node:crypto';
-import type { Schema } from './answer.ts';
+import { type Judged, judgeAnswer, type Schema } from './answer.ts';
 import { COMMAND_SCHEMA, commandProblem } from './command.ts';
 
 /** The role that writes patches. */
@@ -28,6 +28,22 @@ const TEST = {
 export function fixSchemaOf(with_test = false): Schema {
   const properties = with_test ? { ...PATCH, ...TEST } : PATCH;
   return { type: 'object', additionalProperties: false, required: Object.keys(properties), properties };
+}
+
+/** A fix by the schema; where no test is asked for, the unified diff alone will do. */
+export function judgeFix(text: string, structured: unknown, with_test: boolean): Judged {
+  const judged = judgeAnswer(text, fixSchemaOf(with_test), structured);
+  const patch = 'problem' in judged && !with_test ? diffIn(text) : null;
+  return patch === null ? judged : { value: { patch, why: '' } satisfies Fix };
+}
+
+/** The last fenced block that is a unified diff, else the text from where one begins. */
+function diffIn(text: string): string | null {
+  const blocks = [...text.matchAll(/^ {0,3}```(?:diff|patch)?[ \t]*\r?\n([\s\S]*?\n) {0,3}```[ \t]*$/gm)];
+  const diff = /^(diff --git .*|--- .*\r?\n\+\+\+ .*)\r?\n/m;
+  const block = blocks.map((found) => found[1]!).findLast((one) => diff.test(one));
+  const from = block ?? text.slice(Math.max(0, text.search(diff)));
+  return diff.test(from) ? `${from.trimEnd()}\n` : null;
 }
 
 /** Why a fix cannot be tried, or null. `full`: its agent may have commands run. */

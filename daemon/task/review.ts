@@ -21,11 +21,12 @@ export function reviewersOf(review: Review): Reviewers {
 }
 
 const SEVERITIES = ['blocker', 'major', 'minor', 'info'] as const;
+type Severity = (typeof SEVERITIES)[number];
 
 export interface Finding {
   file: string | null;
   line: number | null;
-  severity: (typeof SEVERITIES)[number];
+  severity: Severity;
   message: string;
 }
 
@@ -35,17 +36,16 @@ export interface Verdict {
   findings: Finding[];
 }
 
-/** Every member is required: some model services take no other schema. */
+/** What may be missing may be null: some model services take only schemas of which every member is required. */
 export const FINDINGS_SCHEMA: Schema = {
   type: 'array',
   items: {
     type: 'object',
-    additionalProperties: false,
-    required: ['file', 'line', 'severity', 'message'],
+    required: ['message'],
     properties: {
       file: { type: ['string', 'null'], description: 'from the top of the repository; null: no single file' },
       line: { type: ['integer', 'null'] },
-      severity: { type: 'string', enum: [...SEVERITIES] },
+      severity: { type: ['string', 'null'], description: `one of ${SEVERITIES.join(', ')}` },
       message: { type: 'string', description: 'what happens, how you know, what would have to be true instead' },
     },
   },
@@ -53,7 +53,6 @@ export const FINDINGS_SCHEMA: Schema = {
 
 export const REVIEW_SCHEMA: Schema = {
   type: 'object',
-  additionalProperties: false,
   required: ['verdict', 'summary', 'findings'],
   properties: {
     verdict: { type: 'string', enum: ['accept', 'reject'] },
@@ -61,6 +60,32 @@ export const REVIEW_SCHEMA: Schema = {
     findings: FINDINGS_SCHEMA,
   },
 };
+
+/** Words of other reviewing tools for the same. */
+const OTHER_WORDS: Record<string, Severity> = {
+  ...{ critical: 'blocker', fatal: 'blocker', high: 'major', error: 'major', severe: 'major' },
+  ...{ medium: 'minor', moderate: 'minor', warning: 'minor', low: 'info', note: 'info', nit: 'info', style: 'info' },
+};
+
+/** A word that is not known counts as major: what it means is not for us to belittle. */
+function severityOf(word: string | null | undefined): Severity {
+  const plain = (word ?? '').trim().toLowerCase();
+  return SEVERITIES.find((one) => one === plain) ?? OTHER_WORDS[plain] ?? 'major';
+}
+
+type Said = readonly (Partial<Omit<Finding, 'severity'>> & { severity?: string | null })[];
+
+/** The findings of an answer that fits, with all their members and no others. */
+export const findingsOf = (said: Said): Finding[] =>
+  said.map(({ file, line, severity, message }) => ({
+    ...{ file: file ?? null, line: line ?? null, severity: severityOf(severity), message: message ?? '' },
+  }));
+
+/** The verdict of an answer that fits. */
+export function verdictOf(value: unknown): Verdict {
+  const { verdict, summary, findings } = value as Omit<Verdict, 'findings'> & { findings: Said };
+  return { verdict, summary, findings: findingsOf(findings) };
+}
 
 /** What the next attempt is told: who rejects first, of each the worst first. */
 export function reviewFeedback(reviews: readonly (Verdict & { role: string })[]): string {

@@ -1,7 +1,7 @@
 // What an agent answers that tests a result: the schema, and what is wrong with an answer that fits it.
 import type { Schema } from './answer.ts';
 import { COMMAND_SCHEMA, commandProblem } from './command.ts';
-import { FINDINGS_SCHEMA, type Finding } from './review.ts';
+import { FINDINGS_SCHEMA, type Finding, findingsOf } from './review.ts';
 
 /** The reviewing role whose tests and commands are evidence. */
 export const TESTER = 'tester';
@@ -14,10 +14,8 @@ export interface Tested {
   findings: Finding[];
 }
 
-/** Every member is required: some model services take no other schema. */
 export const TEST_SCHEMA: Schema = {
   type: 'object',
-  additionalProperties: false,
   required: ['summary', 'commands', 'findings'],
   properties: {
     summary: { type: 'string', description: 'what you tested and how, and what you did not, in a few sentences' },
@@ -29,6 +27,12 @@ export const TEST_SCHEMA: Schema = {
     findings: FINDINGS_SCHEMA,
   },
 };
+
+/** What an answer that fits says. */
+export function testedOf(value: unknown): Tested {
+  const { summary, commands, findings } = value as Tested;
+  return { summary, commands, findings: findingsOf(findings) };
+}
 
 /** What cannot be run of an answer, or null. `full`: its agent may have commands run. */
 export function testedProblem({ commands }: Tested, full: boolean): string | null {

@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { divisionProblem } from '../../daemon/attempt/breakdown.ts';
 import { judgeAnswer } from '../../daemon/task/answer.ts';
-import { type Division, divisionSchema, divisionText, type Part } from '../../daemon/task/breakdown.ts';
+import { type Division, divisionOf, divisionSchema, divisionText, type Part } from '../../daemon/task/breakdown.ts';
 
 const part = (id: string, depends_on: string[] = [], more: Partial<Part> = {}): Part => ({
   ...{ id, title: `Make ${id}`, body: `Do ${id}.`, role: null, seniority: null, priority: null, depends_on },
@@ -65,6 +65,36 @@ it('the schema wants one subtask at least and so many at most, short names, and 
   expect(fits(plan(part('No Slug', [], { checks: null })))).toBe(false);
   expect(fits(plan(part('a')), 3, false)).toBe(true);
   expect(fits(plan(part('a', [], { checks: ['true'] })), 3, false)).toBe(false);
+});
+
+it('what a plan leaves out is filled in: names from titles, and an order by them', () => {
+  const said = {
+    subtasks: [
+      { title: 'Make A!', body: 'a', extra: 1 },
+      { title: 'Make A!', body: 'b' },
+      { title: 'Make B', body: 'b' },
+      { title: 'C', body: 'c', depends_on: ['Make B', 'make-a'] },
+    ],
+  };
+  expect(fits(said, 4)).toBe(true);
+  const { summary, subtasks } = divisionOf(said);
+  expect(summary).toBe('');
+  expect(subtasks[0]).toEqual(part('make-a', [], { title: 'Make A!', body: 'a', checks: null }));
+  expect(subtasks.map(({ id }) => id)).toEqual(['make-a', 'make-a-2', 'make-b', 'c']);
+  expect(subtasks[3]?.depends_on).toEqual(['make-b', 'make-a']);
+  fc.assert(
+    fc.property(
+      fc.array(fc.record({ title: fc.string({ minLength: 1 }), body: fc.constant('b') }), {
+        minLength: 1,
+        maxLength: 20,
+      }),
+      (parts) => {
+        const named = divisionOf({ subtasks: parts });
+        expect(fits(named, 20)).toBe(true);
+        expect(divisionProblem(named, RULES)).toBe(null);
+      },
+    ),
+  );
 });
 
 it('is shown with its order', () => {

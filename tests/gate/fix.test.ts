@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { keepTests, testsCommit } from '../../daemon/attempt/tests.ts';
 import type { Work } from '../../daemon/attempt/work.ts';
 import { judgeAnswer } from '../../daemon/task/answer.ts';
-import { fixProblem, fixSchemaOf, patchHash } from '../../daemon/task/fix.ts';
+import { fixProblem, fixSchemaOf, judgeFix, patchHash } from '../../daemon/task/fix.ts';
 import type { Tested } from '../../daemon/task/test.ts';
 import { moveTo, patchCommit } from '../../daemon/worktree/patch.ts';
 import { gitIn, makeRepo } from '../helpers/workspace.ts';
@@ -196,3 +196,19 @@ function submodule(): void {
   mkdirSync(dir);
   makeRepo(dir);
 }
+
+describe('an answer', () => {
+  const judge = (text: string, with_test = false) => judgeFix(text, undefined, with_test);
+  it('is JSON, or the diff alone, or a fenced one in prose', () => {
+    expect(judge(JSON.stringify({ patch: GOOD, why: 'w' }))).toEqual({ value: { patch: GOOD, why: 'w' } });
+    for (const text of [GOOD, `Here it is.\n\n\`\`\`diff\n${GOOD}\`\`\`\n\nThat mends it.`, `So:\n${GOOD}`])
+      expect(judge(text), text).toEqual({ value: { patch: GOOD, why: '' } });
+    const git = `diff --git a/a.txt b/a.txt\n${GOOD}`;
+    expect(judge(`${git}\n\n`)).toEqual({ value: { patch: git, why: '' } });
+  });
+  it('is none when it is prose, and with a test it must be JSON', () => {
+    for (const text of ['', 'I mended it.', '--- a line\nand more', '```diff\n```'])
+      expect(judge(text), text).toHaveProperty('problem');
+    expect(judge(GOOD, true)).toHaveProperty('problem');
+  });
+});

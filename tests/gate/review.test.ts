@@ -5,7 +5,14 @@ import { fenced } from '../../daemon/gate/checks.ts';
 import { type Reviewed, reviewText } from '../../daemon/gate/review-text.ts';
 import { judgeAnswer } from '../../daemon/task/answer.ts';
 import { parseTask } from '../../daemon/task/file.ts';
-import { type Finding, REVIEW_SCHEMA, reviewersOf, reviewFeedback } from '../../daemon/task/review.ts';
+import {
+  type Finding,
+  findingsOf,
+  REVIEW_SCHEMA,
+  reviewersOf,
+  reviewFeedback,
+  verdictOf,
+} from '../../daemon/task/review.ts';
 
 it('says who reviews', () => {
   expect(reviewersOf('none')).toEqual({ roles: [], human: false });
@@ -27,12 +34,30 @@ describe('the schema', () => {
   const judge = (value: unknown) => judgeAnswer(JSON.stringify(value), REVIEW_SCHEMA);
   const good = { verdict: 'reject', summary: 's', findings: [finding, { ...finding, file: null, line: null }] };
   it('takes a verdict with its findings', () => expect(judge(good)).toEqual({ value: good }));
+  it('takes findings as other tools put them, and reads them as ours', () => {
+    const said = [
+      { message: 'm' },
+      { message: 'n', severity: 'High', file: 'a', note: 1 },
+      { message: 'o', severity: '?' },
+    ];
+    expect(judge({ ...good, findings: said, note: 1 })).toHaveProperty('value');
+    expect(verdictOf({ ...good, findings: said, note: 1 })).toEqual({
+      ...good,
+      findings: [
+        { file: null, line: null, severity: 'major', message: 'm' },
+        { file: 'a', line: null, severity: 'major', message: 'n' },
+        { file: null, line: null, severity: 'major', message: 'o' },
+      ],
+    });
+    const severities = ['nit', 'critical', 'blocker', null].map((severity) => ({ message: 'm', severity }));
+    expect(findingsOf(severities).map((one) => one.severity)).toEqual(['info', 'blocker', 'blocker', 'major']);
+  });
   it.each([
     ['another verdict', { ...good, verdict: 'maybe' }],
     ['no summary', { verdict: 'accept', findings: [] }],
-    ['a finding without a severity', { ...good, findings: [{ file: 'a', line: 1, message: 'm' }] }],
-    ['another severity', { ...good, findings: [{ ...finding, severity: 'high' }] }],
-    ['more than was asked for', { ...good, note: 1 }],
+    ['no findings', { verdict: 'accept', summary: 's' }],
+    ['a finding without a message', { ...good, findings: [{ file: 'a', line: 1, severity: 'major' }] }],
+    ['a line that is none', { ...good, findings: [{ ...finding, line: 'three' }] }],
     ['a list', [good]],
   ])('refuses %s', (_, value) => expect(judge(value)).toHaveProperty('problem'));
 });
