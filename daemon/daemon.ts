@@ -30,6 +30,7 @@ import { Counter, LARGE } from './queue/files/count.ts';
 import { FileQueue } from './queue/files/engine.ts';
 import { reloadSettings } from './reload.ts';
 import { answer } from './requests.ts';
+import { finishReruns } from './rerun.ts';
 import { Scheduler } from './scheduler.ts';
 import { useSecrets } from './secrets.ts';
 import { worktreesDir } from './settings.ts';
@@ -139,6 +140,9 @@ export async function runDaemon(options: DaemonOptions, stop: Orders): Promise<b
   const taken = new Promise<never>((_, reject) => {
     lost = reject;
   });
+  await finishReruns({ ...ctx, endRunning: async () => false }).catch((thrown: unknown) =>
+    events.emit('warning', { message: `part of a workflow is still to run again: ${messageOf(thrown)}` }),
+  );
   const server = await serveControl(socketPath(workspace), (request) => answer(ctx, scheduler, board, halt, request));
   if (orphans > 0)
     events.emit('warning', {

@@ -5,6 +5,7 @@ import type { Board } from './board.ts';
 import type { Halt } from './halt.ts';
 import { answer as answerQuestion, type Operator, PLAIN_VERBS, reject, resolve } from './operate.ts';
 import { toJson } from './queue/port.ts';
+import { retryFrom } from './rerun.ts';
 import type { Scheduler } from './scheduler.ts';
 
 /** Returns what the asker gets as `value`; what is thrown becomes their error. `halt` stops the daemon. */
@@ -41,6 +42,11 @@ export async function answer(
       if (was) ctx.events.emit('agent_opened', { agent: request.agent });
       scheduler.nudge();
       return { opened: was };
+    }
+    case 'retry_from': {
+      const again = await retryFrom(op, request.run, request.step);
+      scheduler.nudge();
+      return again;
     }
     case 'reject':
       return after(reject(op, request.id, request.message));

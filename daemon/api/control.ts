@@ -20,6 +20,7 @@ const requestSchema = z.discriminatedUnion('op', [
   z.object({ op: z.literal('resume_all') }),
   z.object({ op: z.literal('open_agent'), agent: id }),
   z.object({ op: z.enum(['accept', 'retry', 'cancel', 'pause', 'resume']), id }),
+  z.object({ op: z.literal('retry_from'), run: id, step: id }),
   z.object({ op: z.literal('reject'), id, message: z.string().min(1) }),
   // The verb itself says why an empty one will not do.
   z.object({ op: z.literal('answer'), id, message: z.string() }),

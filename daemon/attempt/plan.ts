@@ -115,7 +115,7 @@ export function vet(task: Task, settings: Settings, workspace: Workspace, agents
   if (wrong) return wrong;
   const its = roleOf(role, workspace);
   const agent = spec.agent ?? (its && agentNameOf(task, its, settings));
-  const problem = mcpProblem(spec.mcp) ?? patternProblem(spec, its ?? {}, agent, workspace);
+  const problem = mcpProblem(spec.mcp) ?? patternProblem(spec, agent, workspace);
   if (problem) return problem;
   const skills = skillsProblem(workspace, spec.skills ?? its?.skills ?? []);
   if (skills) return skills;
@@ -148,7 +148,7 @@ export function makePlan(
   const divides = breaks !== null && joins === null;
   // What a review, a fix or a plan changes is thrown away, and what a tester does is for the gate of what it tests.
   const passing = helps !== null || divides;
-  const pattern = who.agent === 'pattern' ? choosePattern(spec, role, workspace) : null;
+  const pattern = who.agent === 'pattern' ? choosePattern(spec, workspace) : null;
   return {
     role,
     chosen: found,

@@ -14,6 +14,7 @@ import { branchOf } from '../worktree/refs.ts';
 import { branchExists, inspect } from '../worktree/repo.ts';
 import { applyTree, openTree } from '../worktree/tree.ts';
 import { prepareWorktree } from '../worktree/worktree.ts';
+import { lastWork } from './anew.ts';
 import { usdLeft } from './budget.ts';
 import type { Context } from './context.ts';
 import { type Ending, failure } from './ending.ts';
@@ -146,7 +147,7 @@ async function dependencies(ctx: Context, task: Task) {
 }
 
 async function openWork(ctx: Context, task: Task, plan: Plan, attempt: number): Promise<Work> {
-  const last = readWork(ctx.workspace, task.id);
+  const last = await lastWork(ctx, task.id);
   // What was merged is over: this begins anew.
   const known = last?.merged ? null : last;
   const facts = await inspect(plan.repo);

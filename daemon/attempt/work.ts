@@ -37,6 +37,8 @@ const schema = z.object({
   refit: z.boolean().optional(),
   /** It was merged, as this commit of its base; its branch is gone, and what comes now begins anew. */
   merged: z.string().optional(),
+  /** Its next run begins anew: what this run made is set aside before. */
+  anew: z.number().optional(),
 });
 export type Work = z.output<typeof schema>;
 

@@ -55,13 +55,16 @@ export function askDaemon({ daemon }: Opened, request: Request): Promise<unknown
   return ask(daemon.socket, request);
 }
 
-/** Carries out a verb: by the daemon when one runs, else here, with no other command in between. */
-export async function operate(
+/** Carries out a verb on a task. */
+export const operate = (
   opened: Opened,
   request: Request,
   local: (op: Operator) => Promise<Parameters<typeof toJson>[0]>,
-): Promise<TaskJson> {
-  if (opened.daemon) return (await askDaemon(opened, request)) as TaskJson;
+): Promise<TaskJson> => carryOut(opened, request, async (op) => toJson(await local(op)));
+
+/** Does what is asked: by the daemon when one runs, else here, with no other command in between. */
+export async function carryOut<T>(opened: Opened, request: Request, local: (op: Operator) => Promise<T>): Promise<T> {
+  if (opened.daemon) return (await askDaemon(opened, request)) as T;
   const { workspace, queue, loaded } = opened;
   let hold: Hold;
   try {
@@ -69,7 +72,7 @@ export async function operate(
     hold = holdWorkspace(workspace);
   } catch (thrown) {
     const info = readDaemonInfo(workspace);
-    if (info && isAlive(info)) return (await ask(info.socket, request)) as TaskJson;
+    if (info && isAlive(info)) return (await ask(info.socket, request)) as T;
     throw thrown;
   }
   ownPrograms(workspace.root, self());
@@ -78,7 +81,7 @@ export async function operate(
   const ledger = openLedger(workspace, {});
   ledger.attach(events);
   try {
-    return toJson(await local({ workspace, settings: loaded.settings, queue, events, endRunning: async () => false }));
+    return await local({ workspace, settings: loaded.settings, queue, events, endRunning: async () => false });
   } finally {
     ledger.flush();
     ledger.close();

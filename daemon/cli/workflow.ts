@@ -2,20 +2,18 @@
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { AgentRegistry } from '../agents/registry.ts';
-import { vet } from '../attempt/plan.ts';
 import { EXIT, TowpathError } from '../errors.ts';
 import * as verbs from '../operate.ts';
 import type { Workspace } from '../paths.ts';
-import { rolePath } from '../roles/role.ts';
-import { parseTask } from '../task/file.ts';
-import { type Compiled, compile, fileRun, finishFilings } from '../workflow/compile.ts';
-import { afterStep, orderOf } from '../workflow/graph.ts';
-import { itemId, type Plan, Runs } from '../workflow/plan.ts';
+import { planOf, retryFrom } from '../rerun.ts';
+import { fileRun, finishFilings } from '../workflow/compile.ts';
+import { orderOf } from '../workflow/graph.ts';
+import { Runs } from '../workflow/plan.ts';
 import { lineOf, ValidationError } from '../workflow/problem.ts';
 import { NAME } from '../workflow/variables.ts';
 import type { Common } from './common.ts';
-import { askDaemon, type Opened, open, operate } from './open.ts';
+import { askDaemon, carryOut, type Opened, open, operate } from './open.ts';
+import { ENDING, readWorkflow, utf8 } from './read-workflow.ts';
 import { screenOf } from './view/style.ts';
 import { drawnOf, gatherRun, renderGraph, renderRuns } from './view/workflow.ts';
 
@@ -25,9 +23,6 @@ export interface WorkflowOptions extends Common {
 }
 
 const SHIPPED = fileURLToPath(new URL('../../workflows/', import.meta.url));
-const ENDING = '.workflow.md';
-/** Larger files are no workflows. */
-const MAX_BYTES = 1024 * 1024;
 
 const ACTIONS = { run, show, cancel, retry, list };
 const TAKES: Record<keyof typeof ACTIONS, number> = { run: 1, show: 1, cancel: 1, retry: 2, list: 0 };
@@ -65,7 +60,7 @@ const runsOf = ({ workspace, loaded }: Opened): Runs => new Runs(workspace, load
 
 async function run(opened: Opened, [name]: string[], options: WorkflowOptions): Promise<void> {
   const given = variables(options);
-  const compiled = read(opened, fileOf(opened.workspace, name!) ?? missing(name!), given);
+  const compiled = readWorkflow(opened, fileOf(opened.workspace, name!) ?? missing(name!), given);
   const ids = await fileRun(filing(opened), compiled, given);
   for (const id of opened.daemon ? ids : [])
     await askDaemon(opened, { op: 'dropped', name: `${id}.md` }).catch(() => {});
@@ -90,21 +85,6 @@ function fileOf(workspace: Workspace, name: string): string | null {
   return paths.find((path) => statSync(path, { throwIfNoEntry: false })?.isFile()) ?? null;
 }
 
-function read({ workspace, loaded }: Opened, path: string, given: ReadonlyMap<string, string> | null): Compiled {
-  if (statSync(path).size > MAX_BYTES)
-    throw new ValidationError(path, [{ line: 1, column: 1, reason: 'it is larger than 1 MiB' }]);
-  const source = utf8(readFileSync(path), path);
-  const agents = new AgentRegistry(loaded.settings, workspace);
-  return compile(path, source, given, {
-    hasRole: (name) => rolePath(workspace, name) !== null,
-    vet: (content, id) => {
-      const parsed = parseTask(Buffer.from(content));
-      const task = { ...parsed, id, title: id, queue: 'incoming', path, created_at: '' } as const;
-      return vet(task, loaded.settings, workspace, agents);
-    },
-  });
-}
-
 function variables({ var: said = [], varFile = [] }: WorkflowOptions): Map<string, string> {
   const given = new Map<string, string>();
   const put = (pair: string, option: string, value: (text: string) => string) => {
@@ -126,19 +106,13 @@ function fromFile(path: string): string {
   return utf8(readFileSync(path === '-' ? 0 : path), path);
 }
 
-function utf8(bytes: Uint8Array, path: string): string {
-  try {
-    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
-  } catch {
-    throw new TowpathError('bad_usage', `${path} is not valid UTF-8`, 'save it as UTF-8');
-  }
-}
-
 async function show(opened: Opened, [name]: string[], options: WorkflowOptions): Promise<void> {
   const plan = runsOf(opened).plan(name!);
   const path = plan ? null : fileOf(opened.workspace, name!);
   if (!plan && !path) missing(name!);
-  const drawn = plan ? await gatherRun(plan, runsOf(opened), opened.queue) : drawnOf(read(opened, path!, null).plan);
+  const drawn = plan
+    ? await gatherRun(plan, runsOf(opened), opened.queue)
+    : drawnOf(readWorkflow(opened, path!, null).plan);
   if (options.json) console.log(JSON.stringify(drawn));
   else console.log(renderGraph(drawn, screenOf(process.stdout)));
 }
@@ -159,26 +133,13 @@ async function list(opened: Opened, _: string[], options: WorkflowOptions): Prom
   else console.log(renderRuns(workflows, told, screenOf(process.stdout)));
 }
 
-function planOf(opened: Opened, run: string): Plan {
-  const plan = runsOf(opened).plan(run);
-  if (!plan) throw new TowpathError('not_found', `no run "${run}"`, 'see "towpath workflow list"');
-  return plan;
-}
-
-/** The tasks of a step, with those of its items; the step's own first. */
-function tasksOf(runs: Runs, plan: Plan, at: number): string[] {
-  const step = plan.steps[at]!;
-  const items = step.each ? (runs.items(plan.run, at)?.items ?? []) : [];
-  return [step.id, ...items.map((_, n) => itemId(step, n + 1))];
-}
-
 /** All that is not over, the last steps first: none of them begins because another was cancelled. */
 async function cancel(opened: Opened, [run]: string[], options: WorkflowOptions): Promise<void> {
-  const plan = planOf(opened, run!);
   const runs = runsOf(opened);
+  const plan = planOf(runs, run!);
   const cancelled: string[] = [];
   for (const at of orderOf(plan.steps).reverse())
-    for (const id of tasksOf(runs, plan, at)) {
+    for (const id of runs.tasksOf(plan, at)) {
       const queue = (await opened.queue.get(id))?.queue;
       if (!queue || queue === 'done' || queue === 'failed') continue;
       await operate(opened, { op: 'cancel', id }, (op) => verbs.cancel(op, id));
@@ -188,35 +149,10 @@ async function cancel(opened: Opened, [run]: string[], options: WorkflowOptions)
   else console.log(cancelled.length > 0 ? cancelled.map((id) => `${id} is cancelled`).join('\n') : 'all of it is over');
 }
 
-/** A step again, and those after it that failed or were skipped; what is done stays done. */
-async function retry(opened: Opened, [run, name]: string[], options: WorkflowOptions): Promise<void> {
-  const plan = planOf(opened, run!);
-  const runs = runsOf(opened);
-  const wanted = name!.toLowerCase();
-  const first = plan.steps.findIndex((step, at) => [step.name.toLowerCase(), step.id, `${at + 1}`].includes(wanted));
-  if (first < 0)
-    throw new TowpathError('not_found', `no step "${name}" in ${run}`, `see "towpath workflow show ${run}"`);
-  const retried: string[] = [];
-  for (const at of [first, ...afterStep(plan.steps, first)]) {
-    const [own, ...items] = tasksOf(runs, plan, at);
-    const found = await Promise.all([...items, own!].map((id) => opened.queue.get(id)));
-    const failed = found.filter((task) => task?.queue === 'failed' || task?.state.skipped);
-    const again = failed.length > 0 || at !== first ? failed : found.filter((task) => task && mayRetry(task));
-    for (const { id } of again.filter((task) => task !== null)) {
-      await operate(opened, { op: 'retry', id }, (op) => verbs.retry(op, id));
-      retried.push(id);
-    }
-  }
-  if (retried.length === 0)
-    throw new TowpathError(
-      'wrong_state',
-      `"${plan.steps[first]!.name}" is still to run`,
-      `see "towpath workflow show ${run}"`,
-    );
+/** A step again, and all that comes after it. */
+async function retry(opened: Opened, [run, step]: string[], options: WorkflowOptions): Promise<void> {
+  const request = { op: 'retry_from', run: run!, step: step! } as const;
+  const retried = await carryOut(opened, request, (op) => retryFrom(op, run!, step!));
   if (options.json) console.log(JSON.stringify({ run, retried }));
   else console.log(retried.map((id) => `${id} runs again`).join('\n'));
 }
-
-/** One that waits for others begins by itself. */
-const mayRetry = ({ queue, state }: { queue: string; state: { waits_for?: string } }): boolean =>
-  queue === 'done' || (queue === 'blocked' && state.waits_for !== 'dependencies');

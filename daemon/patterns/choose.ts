@@ -14,33 +14,34 @@ export interface Chosen {
 /** So many of what is wrong are told. */
 const TOLD = 3;
 
-/** What a task or its role says of patterns. */
+/** What a task says of patterns. */
 export interface Asked {
   pattern?: string | undefined;
   inputs?: Record<string, unknown> | undefined;
 }
 
 const VARIABLE = /\$\{[A-Za-z_][A-Za-z0-9_]*\}/;
+const holdsVariable = (value: unknown): boolean => VARIABLE.test(JSON.stringify(value) ?? '');
 
-/**
- * The pattern and the inputs that a task asks for, those of its role below its own. Inputs that hold variables of a workflow are
- * not checked yet. Throws `not_found`, `task_refused`.
- */
-export function choosePattern(own: Asked, role: Asked, workspace: Workspace): Chosen {
-  const name = own.pattern ?? role.pattern;
+/** The pattern and the inputs that a task asks for. Variables of a workflow stand in them as they are. Throws `not_found`, `task_refused`. */
+export function choosePattern({ pattern: name, inputs = {} }: Asked, workspace: Workspace): Chosen {
   if (name === undefined)
     throw new TowpathError(
       'task_refused',
       `pattern: nothing is not allowed with agent: pattern: one of ${patternNames(workspace).join(', ')}`,
     );
   const pattern = readPattern(workspace, name);
-  const inputs = { ...(own.pattern === undefined || own.pattern === role.pattern ? role.inputs : {}), ...own.inputs };
-  return VARIABLE.test(JSON.stringify(inputs)) ? { pattern, inputs } : withInputs(pattern, inputs);
+  if (!holdsVariable(inputs)) return withInputs(pattern, inputs);
+  const filled = fill(inputs, pattern.inputs, { named: `${name}: inputs`, coerce: true });
+  // What is not known yet is judged once it is.
+  const misfits = 'misfits' in filled ? filled.misfits.filter(({ value }) => !holdsVariable(value)) : [];
+  if (misfits.length > 0) throw refusal(pattern, misfits);
+  return { pattern, inputs };
 }
 
 /** The same with the variables filled in and checked. Throws `task_refused`. */
 export function filledIn({ pattern, inputs }: Chosen, fill: (text: string) => string): Chosen {
-  if (!VARIABLE.test(JSON.stringify(inputs))) return { pattern, inputs };
+  if (!holdsVariable(inputs)) return { pattern, inputs };
   const walk = (at: unknown): unknown => {
     if (typeof at === 'string') return fill(at);
     if (Array.isArray(at)) return at.map(walk);
@@ -55,20 +56,24 @@ export function filledIn({ pattern, inputs }: Chosen, fill: (text: string) => st
 export function withInputs(pattern: Pattern, given: Record<string, unknown>, coerce = false): Chosen {
   const filled = fill(given, pattern.inputs, { named: `${pattern.name}: inputs`, coerce });
   if ('value' in filled) return { pattern, inputs: filled.value as Record<string, unknown> };
-  const known = Object.keys((pattern.inputs['properties'] as object | undefined) ?? {}).join(', ') || 'none';
-  const words = ({ path, value, allowed }: Misfit) =>
-    `inputs${path && `.${path}`}: ${JSON.stringify(value)?.slice(0, 80) ?? 'nothing'} is not allowed: ${allowed}`;
-  const told = filled.misfits.slice(0, TOLD).map(words).join('; ');
-  throw new TowpathError('task_refused', `${told} (pattern ${pattern.name} takes: ${known})`);
+  throw refusal(pattern, filled.misfits);
 }
 
-/** Why a task can never run for what it or its role says of patterns, or null. `agent` is null where it is not known. */
-export function patternProblem(own: Asked, role: Asked, agent: string | null, workspace: Workspace): string | null {
+function refusal({ name, inputs }: Pattern, misfits: readonly Misfit[]): TowpathError {
+  const known = Object.keys((inputs['properties'] as object | undefined) ?? {}).join(', ') || 'none';
+  const words = ({ path, value, allowed }: Misfit) =>
+    `inputs${path && `.${path}`}: ${JSON.stringify(value)?.slice(0, 80) ?? 'nothing'} is not allowed: ${allowed}`;
+  const told = misfits.slice(0, TOLD).map(words).join('; ');
+  return new TowpathError('task_refused', `${told} (pattern ${name} takes: ${known})`);
+}
+
+/** Why a task can never run for what it says of patterns, or null. `agent` is null where it is not known. */
+export function patternProblem(own: Asked, agent: string | null, workspace: Workspace): string | null {
   if (own.pattern !== undefined && agent !== null && agent !== 'pattern')
     return `pattern: "${own.pattern}" is not allowed with agent: ${agent}: write agent: pattern`;
   if (agent !== 'pattern') return null;
   try {
-    choosePattern(own, role, workspace);
+    choosePattern(own, workspace);
     return null;
   } catch (thrown) {
     return thrown instanceof TowpathError ? thrown.line : messageOf(thrown);

@@ -20,7 +20,7 @@ export interface Pattern {
 
 const SHIPPED = fileURLToPath(new URL('../../patterns/', import.meta.url));
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]*$/;
-const FILE = 'pattern.yaml';
+export const PATTERN_FILE = 'pattern.yaml';
 
 const schema = z.strictObject({
   name: z.string().optional(),
@@ -31,7 +31,9 @@ const schema = z.strictObject({
 /** The names of all patterns, sorted; one of the workspace stands before a shipped one of the same name. */
 export function patternNames(workspace: Workspace): string[] {
   const below = (dir: string) =>
-    existsSync(dir) ? readdirSync(dir).filter((name) => NAME.test(name) && existsSync(join(dir, name, FILE))) : [];
+    existsSync(dir)
+      ? readdirSync(dir).filter((name) => NAME.test(name) && existsSync(join(dir, name, PATTERN_FILE)))
+      : [];
   return [...new Set([...below(workspace.patterns), ...below(SHIPPED)])].sort();
 }
 
@@ -41,15 +43,19 @@ export function readPattern(workspace: Workspace, name: string): Pattern {
     { from: 'workspace', dir: join(workspace.patterns, name) },
     { from: 'shipped', dir: join(SHIPPED, name) },
   ] as const;
-  const place = NAME.test(name) ? places.find(({ dir }) => existsSync(join(dir, FILE))) : undefined;
+  const place = NAME.test(name) ? places.find(({ dir }) => existsSync(join(dir, PATTERN_FILE))) : undefined;
   if (!place)
     throw new TowpathError(
       'not_found',
       `pattern: "${name}" does not exist`,
-      `one of ${patternNames(workspace).join(', ')}, or write patterns/<name>/${FILE}`,
+      `one of ${patternNames(workspace).join(', ')}, or write patterns/<name>/${PATTERN_FILE}`,
     );
-  const { from, dir } = place;
-  const path = join(dir, FILE);
+  return readPatternIn(place.dir, name, place.from);
+}
+
+/** Reads the pattern in a folder. Throws `task_refused` when it cannot be used. */
+export function readPatternIn(dir: string, name: string, from: Pattern['from'] = 'workspace'): Pattern {
+  const path = join(dir, PATTERN_FILE);
   const refuse = (what: string) => new TowpathError('task_refused', `${path}: ${what}`, 'mend the pattern');
   let raw: unknown;
   try {

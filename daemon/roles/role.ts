@@ -19,9 +19,6 @@ const schema = z.looseObject({
   tools: z.array(z.string()).optional(),
   output_schema: z.union([z.string().min(1), z.record(z.string(), z.unknown())]).optional(),
   max_turns: z.number().int().positive().optional(),
-  /** With agent `pattern`: what it runs, and inputs that a task may add to. */
-  pattern: z.string().min(1).optional(),
-  inputs: z.record(z.string(), z.unknown()).optional(),
 });
 
 export type Role = z.output<typeof schema> & { name: string; prompt: string };
@@ -51,6 +48,11 @@ export function readRole(workspace: Workspace, name: string): Role {
       `role "${name}" does not exist`,
       `write ${join(workspace.roles, `${name}.md`)}`,
     );
+  return readRoleFile(path, name);
+}
+
+/** Reads the file of a role. Throws `bad_settings` when it cannot be used. */
+export function readRoleFile(path: string, name: string): Role {
   const { mtimeMs } = statSync(path);
   const known = cache.get(path);
   if (known?.mtimeMs === mtimeMs) return known.role;

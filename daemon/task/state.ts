@@ -84,6 +84,20 @@ export const FRESH: StateChange = {
   finished_at: undefined,
 };
 
+/** What a task does without that begins anew, as if it had never run: also what came of it. What it cost stays. */
+export const ANEW: StateChange = {
+  ...FRESH,
+  runs: undefined,
+  session: undefined,
+  feedback: undefined,
+  result: undefined,
+  branch: undefined,
+  base: undefined,
+  commit: undefined,
+  worktree: undefined,
+  pr: undefined,
+};
+
 /** The state of a task that a person moved into incoming, as the command would have left it: retry, or reject. */
 export function movedIn(state: State): State {
   const meant = handMove(state.queue, 'incoming');

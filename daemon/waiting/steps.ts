@@ -1,4 +1,5 @@
 // Steps of workflows among the tasks that wait: whether they may begin, are skipped, or become a task for each item of a list.
+import { beginAnew } from '../attempt/anew.ts';
 import type { Context } from '../attempt/context.ts';
 import { toldIn } from '../attempt/step.ts';
 import { now } from '../clock.ts';
@@ -68,6 +69,11 @@ async function judgeItems(
   }
   if (!known.filed) {
     const { workspace, queue, settings } = ctx;
+    // Where an earlier list was forgotten its tasks are there, put by. In turn, none begins before the one that it waits for.
+    for (const n of known.items.keys()) {
+      const task = await queue.get(itemId(step, n + 1));
+      if (task?.state.skipped) await beginAnew(ctx, task);
+    }
     const filed = await fileItems({ workspace, queue, durability: settings.durability }, plan, at, known.items);
     for (const id of filed) queue.intake.handedOver(`${id}.md`);
   }

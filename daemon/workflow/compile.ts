@@ -157,10 +157,8 @@ export async function fileItems(filing: Filing, plan: Plan, at: number, items: r
   // Done in turn, the last one waits for all others.
   for (const n of [...items.keys()].reverse()) {
     const id = itemId(step, n + 1);
-    const content = contentOf(plan, step, id, ` (${n + 1} of ${items.length})`, [
-      ...idsOf(plan, step),
-      ...before(step, n),
-    ]);
+    // How many there are is not said: the list may be made anew.
+    const content = contentOf(plan, step, id, ` (item ${n + 1})`, [...idsOf(plan, step), ...before(step, n)]);
     const origin: Origin = { kind: 'step', run: plan.run, step: at, item: n };
     if (await fileTask(filing, id, content, origin)) filed.push(id);
   }

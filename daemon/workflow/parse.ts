@@ -1,5 +1,6 @@
 // Reads a workflow file: front matter, a title, and a step for each `##` heading with its list of fields and its instruction. Pure.
-import { readFrontMatter, splitText } from '../task/frontmatter.ts';
+import { type Block, Blocks } from './blocks.ts';
+import { readHead } from './head.ts';
 import type { Place, Problem } from './problem.ts';
 import { type Reference, referencesIn } from './variables.ts';
 
@@ -38,9 +39,6 @@ export interface Workflow {
 export const STEP_OUTCOMES = ['ok', 'failed', 'skipped'] as const;
 export type StepOutcome = (typeof STEP_OUTCOMES)[number];
 
-/** Keys of the front matter that hold for every step. */
-const SHARED = ['agent', 'project', 'repo', 'base', 'priority', 'complexity'];
-const TEXTS = ['description'];
 /** Fields that are keys of the task file. */
 const PLAIN: Readonly<Record<string, string>> = {
   Review: 'review',
@@ -65,7 +63,9 @@ const FIELDS = [
 ];
 const REPEATED = ['Input', 'Output', 'After'];
 
-const FIELD = /^[*-][ \t]+\*\*([^*]+?):?\*\*:?[ \t]*(.*?)[ \t\r]*$/;
+/** `##` with a name, perhaps closed by more marks. */
+const HEADING = /^ {0,3}(#{1,2})(?:[ \t]+(?!#+[ \t\r]*$)(.*?))?(?:[ \t]+#+)?[ \t\r]*$/;
+const FIELD = /^ {0,3}[*+-][ \t]+\*\*([^*]+?):?\*\*:?[ \t]*(.*?)[ \t\r]*$/;
 const VARIABLE = /`?\$\{([A-Za-z_][A-Za-z0-9_]*)\}`?/;
 
 /** What the file says, and all that it says wrongly. */
@@ -74,51 +74,30 @@ export function parseWorkflow(text: string): { workflow: Workflow; problems: Pro
   const head = readHead(text, problems);
   const workflow: Workflow = { title: '', matter: head.matter, steps: [] };
   let step: Builder | null = null;
-  let fence = '';
+  const blocks = new Blocks();
   for (const [at, line] of head.lines.entries()) {
     const number = head.first + at;
-    const marks = /^ {0,3}(`{3,}|~{3,})/.exec(line)?.[1] ?? '';
-    if (fence ? marks.startsWith(fence) && line.trim() === marks : marks) fence = fence ? '' : marks;
-    const heading = fence || marks ? null : /^(#{1,2})[ \t]+(.*?)[ \t]*#*[ \t\r]*$/.exec(line);
+    const block = blocks.of(line, number);
+    const heading = block ? null : HEADING.exec(line);
+    const name = heading?.[2] ?? '';
     if (heading?.[1] === '##') {
       step?.end();
-      step = new Builder(heading[2]!, { line: number, column: line.indexOf(heading[2]!) + 1 }, problems);
+      step = new Builder(
+        name,
+        { line: number, column: (name ? line.indexOf(name, 2) : line.indexOf('#')) + 1 },
+        problems,
+      );
       workflow.steps.push(step.step);
-    } else if (step) step.line(line, number);
-    else if (heading && !workflow.title) workflow.title = heading[2]!;
+    } else if (step) step.line(line, number, block);
+    else if (heading && !workflow.title) workflow.title = name;
   }
   step?.end();
+  if (blocks.open) {
+    const { kind, line } = blocks.open;
+    problems.push({ line, column: 1, reason: `the ${kind} that begins here is never closed` });
+  }
   if (workflow.steps.length === 0) problems.push({ line: 1, column: 1, reason: 'there is no step: write a "## Name"' });
   return { workflow, problems };
-}
-
-function readHead(
-  text: string,
-  problems: Problem[],
-): { matter: Record<string, unknown>; lines: string[]; first: number } {
-  const split = splitText(text);
-  if ('problem' in split) {
-    problems.push({ line: 1, column: 1, reason: split.problem });
-    return { matter: {}, lines: [], first: 1 };
-  }
-  const first = (split.open + (split.matter ?? '') + split.close).split('\n').length;
-  const lines = split.body.split('\n');
-  if (split.matter === null) return { matter: {}, lines, first: 1 };
-  const read = readFrontMatter(text);
-  if ('problem' in read) {
-    problems.push({ line: Number(/line (\d+)/.exec(read.problem)?.[1] ?? 1), column: 1, reason: read.problem });
-    return { matter: {}, lines, first };
-  }
-  const matter: Record<string, unknown> = {};
-  for (const [key, value] of Object.entries(read.data)) {
-    if (SHARED.includes(key)) matter[key] = value;
-    else if (!TEXTS.includes(key)) {
-      const said = (one: string) => one.trimStart().replace(/^(["']?)(.*?)\1[ \t]*:.*$/, '$2') === key;
-      const line = split.matter.split('\n').findIndex(said) + 2;
-      problems.push({ line, column: 1, reason: `unknown key "${key}": one of ${[...TEXTS, ...SHARED].join(', ')}` });
-    }
-  }
-  return { matter, lines, first };
 }
 
 /** Takes up the lines of one step. */
@@ -126,6 +105,8 @@ class Builder {
   readonly step: Step;
   readonly #problems: Problem[];
   readonly #seen = new Set<string>();
+  /** The field of the line before; null when that was none. */
+  #last: string | null = null;
   #text: { lines: string[]; first: number } | null = null;
 
   constructor(name: string, place: Place, problems: Problem[]) {
@@ -138,23 +119,32 @@ class Builder {
     if (referencesIn(name).length > 0) this.#wrong(place, 'the name of a step holds no variable');
   }
 
-  line(line: string, number: number): void {
-    if (this.#text) {
-      this.#text.lines.push(line);
-      return;
+  line(line: string, number: number, block: Block | null): void {
+    const last = this.#last;
+    this.#last = null;
+    if (this.#text) this.#text.lines.push(line);
+    else if (line.trim() === '' || block === 'comment') return;
+    else {
+      const field = FIELD.exec(line);
+      if (field) {
+        this.#last = field[1]!;
+        this.#field(field[1]!, field[2]!, { line: number, column: line.indexOf('**') + 3 }, line);
+      } else if (last !== null && /^[ \t]/.test(line)) {
+        this.#last = last;
+        this.#wrong({ line: number, column: 1 }, `"${last}" is one line: write all of it behind the name`);
+      } else this.#text = { lines: [line], first: number };
     }
-    if (line.trim() === '') return;
-    const field = FIELD.exec(line);
-    if (!field) this.#text = { lines: [line], first: number };
-    else this.#field(field[1]!, field[2]!, { line: number, column: line.indexOf('**') + 3 }, line);
   }
 
   end(): void {
     const { lines, first } = this.#text ?? { lines: [], first: this.step.line };
     this.step.instruction = lines.join('\n').trimEnd();
-    this.step.uses = referencesIn(lines.join('\n')).map((one) => placed(one, lines, first));
-    if (this.step.instruction === '') this.#wrong(this.step, `"${this.step.name}" has no instruction`);
-    if (!this.step.role && !this.#seen.has('Agent') && !this.#seen.has('Pattern'))
+    this.step.uses.push(...referencesIn(lines.join('\n')).map((one) => placed(one, lines, first)));
+    const pattern = this.#seen.has('Pattern');
+    if (this.#seen.has('With') && !pattern)
+      this.#wrong(this.step, `"${this.step.name}" has inputs and no pattern: write "* **Pattern:** name"`);
+    if (this.step.instruction === '' && !pattern) this.#wrong(this.step, `"${this.step.name}" has no instruction`);
+    if (!this.step.role && !this.#seen.has('Agent') && !pattern)
       this.#wrong(this.step, `"${this.step.name}" has no agent: write "* **Agent:** [Name](../roles/name.md)"`);
   }
 
@@ -181,9 +171,15 @@ class Builder {
   }
 
   #agent(value: string, word: At): void {
-    const link = /^\[[^\]]*\]\(([^()\s]+)\)$/.exec(value)?.[1];
-    const role = link === undefined ? undefined : /([^/]+)\.md$/.exec(link)?.[1];
-    if (role) this.step.role = word(role, value.lastIndexOf(role));
+    const link = /^\[[^\]]*\]\(([^()\s]+)\)$/.exec(value)?.[1] ?? '';
+    const [, folder = '', role] = /^(.*\/)?([^/]+)\.md$/.exec(link) ?? [];
+    // Where it leads is not followed: a role is known by its name, in the workspace or among those that ship.
+    if (role && !/^$|^\.\/$|(^|\/)roles\/$/.test(folder))
+      this.#wrong(
+        word('', value.lastIndexOf(link)),
+        `Agent: ${link} is not in roles/: write [Name](../roles/${role}.md)`,
+      );
+    else if (role) this.step.role = word(role, value.lastIndexOf(role));
     else
       this.#wrong(word('', 0), `Agent: ${JSON.stringify(value)} is no link to a role: write [Name](../roles/name.md)`);
   }
@@ -229,7 +225,7 @@ class Builder {
     }
   }
 
-  /** Inputs of a pattern: they are checked before anything is filed, so no variable stands in them. */
+  /** Inputs of a pattern; a variable in one of their texts is put in once it is known. */
   #with(value: string, word: At): void {
     let inputs: unknown = null;
     try {
@@ -237,8 +233,10 @@ class Builder {
     } catch {
       // Told below.
     }
-    if (typeof inputs === 'object' && inputs !== null && !Array.isArray(inputs)) this.step.matter['inputs'] = inputs;
-    else this.#wrong(word('', 0), 'With: write the inputs of the pattern as a JSON object');
+    if (typeof inputs === 'object' && inputs !== null && !Array.isArray(inputs)) {
+      this.step.matter['inputs'] = inputs;
+      this.step.uses.push(...referencesIn(value).map(({ name, at }) => word(name, at)));
+    } else this.#wrong(word('', 0), 'With: write the inputs of the pattern as a JSON object');
   }
 
   #checks(value: string, word: At): void {

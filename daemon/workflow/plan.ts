@@ -41,7 +41,23 @@ export interface Items {
   filed: boolean;
 }
 
+/** A task that runs again. `anew`: as if it never had; `drop`: it is put by, since its list is made anew. */
+export interface Again {
+  id: string;
+  how: 'on' | 'anew' | 'drop';
+  /** The step whose list is forgotten before. */
+  list?: number;
+}
+
+/** What is to run again since a step is: whole before the first task is moved. */
+export interface Rerun {
+  step: number;
+  /** In this order: each after those that it waits for. */
+  tasks: Again[];
+}
+
 const PLAN = 'plan.json';
+const RERUN = 'rerun.json';
 const FILED = 'filed';
 
 export class Runs {
@@ -109,6 +125,36 @@ export class Runs {
 
   keepItems(run: string, step: number, items: Items): void {
     this.#disk.replace(join(this.#workspace.workflow(run), itemsFile(step)), JSON.stringify(items));
+  }
+
+  /** The list of a step is not known any more. */
+  dropItems(run: string, step: number): void {
+    rmSync(join(this.#workspace.workflow(run), itemsFile(step)), { force: true });
+  }
+
+  /** What was begun and not finished; null when nothing was. */
+  rerun(run: string): Rerun | null {
+    return readJson<Rerun>(join(this.#workspace.workflow(run), RERUN));
+  }
+
+  keepRerun(run: string, rerun: Rerun): void {
+    this.#disk.replace(join(this.#workspace.workflow(run), RERUN), JSON.stringify(rerun));
+  }
+
+  endRerun(run: string): void {
+    rmSync(join(this.#workspace.workflow(run), RERUN), { force: true });
+  }
+
+  /** Runs of which a part is to run again, and not all of it has begun. */
+  cutOff(): string[] {
+    return this.#names().filter((run) => existsSync(join(this.#workspace.workflow(run), RERUN)));
+  }
+
+  /** The tasks of a step, with those of its items; the step's own first. */
+  tasksOf(plan: Plan, at: number): string[] {
+    const step = plan.steps[at]!;
+    const items = step.each ? (this.items(plan.run, at)?.items ?? []) : [];
+    return [step.id, ...items.map((_, n) => itemId(step, n + 1))];
   }
 
   /** Runs of which some task may not be there yet. */

@@ -56,7 +56,7 @@ function headLines({ task, phase }: Shown, screen: Screen, paint: Paint): string
   return [`${paint.bold(clean(task.id))}${name}`, paint.tone(queueTone(task.queue), `● ${state}`)];
 }
 
-function factLines({ task, runs, parent, subtasks, reviews }: Shown, screen: Screen, paint: Paint): string[] {
+function factLines({ task, runs, parent, workflow, subtasks, reviews }: Shown, screen: Screen, paint: Paint): string[] {
   const tokens = task.tokens
     ? task.tokens.input + task.tokens.output + task.tokens.cache_read + task.tokens.cache_write
     : 0;
@@ -72,6 +72,7 @@ function factLines({ task, runs, parent, subtasks, reviews }: Shown, screen: Scr
       Array.isArray(depends) ? depends.map(String).join(', ') : depends === undefined ? '' : String(depends),
     ],
     ['filed by', parent ?? ''],
+    ['workflow', workflow ? `${workflow.run}, step "${clean(workflow.step)}"${itemText(workflow.item)}` : ''],
     ['subtasks', subtasks.map(({ id, queue }) => `${id} (${queue ?? 'gone'})`).join(', ')],
     ['branch', task.branch ? `${task.branch}${task.base ? ` from ${shortSha(task.base)}` : ''}` : ''],
     ['commit', shortSha(task.commit ?? '')],
@@ -104,6 +105,8 @@ function factLines({ task, runs, parent, subtasks, reviews }: Shown, screen: Scr
     { indent: 2, head: false },
   );
 }
+
+const itemText = (item: number | null): string => (item === null ? '' : `, item ${item}`);
 
 function runLines(runs: readonly ShownRun[], screen: Screen, paint: Paint): string[] {
   return table(

@@ -9,6 +9,7 @@ import { filedBy, parentOf } from '../../queue/files/subtasks.ts';
 import { type Phase, type QueuePort, type Task, toJson } from '../../queue/port.ts';
 import { BREAKDOWN, type Division } from '../../task/breakdown.ts';
 import type { Outcome, Queue, TaskJson, Tokens } from '../../task/terms.ts';
+import { Runs, stepOf } from '../../workflow/plan.ts';
 import { needOf } from './needs.ts';
 import { type Check, type Run, type RunHealth, readRuns } from './runs.ts';
 import { shellWord, shortSha } from './words.ts';
@@ -36,6 +37,8 @@ export interface Shown {
   phase: Phase | null;
   /** The task that filed it, or null: a person. */
   parent: string | null;
+  /** The run of a workflow that it is a step of; `item` is counted from 1. */
+  workflow: { run: string; step: string; item: number | null } | null;
   /** What it filed, and where that lies now; null: nowhere any more. */
   subtasks: { id: string; queue: Queue | null }[];
   /** What reviewing agents said, or are about to say, of its results. */
@@ -70,12 +73,20 @@ export async function gatherShow({ workspace, queue, ledger }: ShowSources, id: 
     task: json,
     phase: lock?.phase ?? null,
     parent,
+    workflow: workflowOf(workspace, id),
     subtasks,
     reviews: await opinionsOn({ workspace, queue }, id),
     plan: planOf(workspace, task),
     runs,
     next: need ? [need.next, ...also(json)] : also(json),
   };
+}
+
+function workflowOf(workspace: Workspace, id: string): Shown['workflow'] {
+  const known = stepOf(workspace, id);
+  const plan = known && new Runs(workspace, 'fast').plan(known.run);
+  if (!plan) return null;
+  return { run: plan.run, step: plan.steps[known.step]!.name, item: known.item === undefined ? null : known.item + 1 };
 }
 
 /** As it was filed, under the names of the tasks; before that as its last run planned it. */
@@ -86,9 +97,19 @@ function planOf(workspace: Workspace, { id, state, spec }: Task): Division | nul
 }
 
 /** The task as JSON, with its runs; the fields of the task are those that every interface shows. */
-export const showJson = ({ task, parent, subtasks, reviews, plan, runs, next }: Shown): Record<string, unknown> => ({
+export const showJson = ({
+  task,
+  parent,
+  workflow,
+  subtasks,
+  reviews,
+  plan,
+  runs,
+  next,
+}: Shown): Record<string, unknown> => ({
   ...task,
   parent,
+  workflow,
   subtasks,
   reviews,
   plan,
