@@ -67,11 +67,19 @@ export function compile(
 
 /** What is wrong with the keys of the task files. */
 function problemsOfTasks(plan: Plan, workflow: Workflow, known: Known): Problem[] {
+  const shared = new Set<string>();
   return plan.steps.flatMap((step, at) => {
-    const { line, column } = workflow.steps[at]!;
+    const { line, column, matter } = workflow.steps[at]!;
     const content = contentOf(plan, step, step.id, '', []);
-    const reason = parseTask(Buffer.from(content)).refusal ?? known.vet(content, step.id);
-    return reason ? [{ line, column, reason: `"${step.name}": ${reason.replace(/ \(line \d+\)$/, '')}` }] : [];
+    const found = parseTask(Buffer.from(content)).refusal ?? known.vet(content, step.id);
+    if (!found) return [];
+    const reason = found.replace(/ \(line \d+\)$/, '');
+    const key = /^\w+/.exec(reason)?.[0] ?? '';
+    if (!(key in workflow.matter) || key in matter) return [{ line, column, reason: `"${step.name}": ${reason}` }];
+    // Said once for all steps, in the front matter.
+    if (shared.has(reason)) return [];
+    shared.add(reason);
+    return [{ line: 1, column: 1, reason }];
   });
 }
 
@@ -92,7 +100,7 @@ function planOf(file: string, workflow: Workflow, steps: readonly Bound[]): Plan
 
 /** Letters, digits and dashes of a name; empty when it has none. */
 export function slugOf(name: string, chars: number): string {
-  const plain = name.normalize('NFKD').toLowerCase();
+  const plain = name.normalize('NFKD').replace(/\p{M}/gu, '').toLowerCase();
   return plain
     .replace(/[^a-z0-9]+/g, '-')
     .slice(0, chars)

@@ -5,14 +5,20 @@ import type { Problem } from './problem.ts';
 /** Keys of the front matter that hold for every step. */
 const SHARED = ['agent', 'project', 'repo', 'base', 'priority', 'complexity'];
 const TEXTS = ['description'];
+
 /** What it says, and the lines below it, of which the first has the number `first`. */
 export function readHead(
   text: string,
   problems: Problem[],
 ): { matter: Record<string, unknown>; lines: string[]; first: number } {
   const split = splitText(text);
+  // It says itself in which line it stands.
+  const wrong = (problem: string) => {
+    const [, line = '1', reason = problem] = /^line (\d+): (.*)$/s.exec(problem) ?? [];
+    problems.push({ line: Number(line), column: 1, reason });
+  };
   if ('problem' in split) {
-    problems.push({ line: 1, column: 1, reason: split.problem });
+    wrong(split.problem);
     return { matter: {}, lines: [], first: 1 };
   }
   const first = (split.open + (split.matter ?? '') + split.close).split('\n').length;
@@ -20,7 +26,7 @@ export function readHead(
   if (split.matter === null) return { matter: {}, lines, first: 1 };
   const read = readFrontMatter(text);
   if ('problem' in read) {
-    problems.push({ line: Number(/line (\d+)/.exec(read.problem)?.[1] ?? 1), column: 1, reason: read.problem });
+    wrong(read.problem);
     return { matter: {}, lines, first };
   }
   const matter: Record<string, unknown> = {};

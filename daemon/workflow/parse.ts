@@ -65,7 +65,7 @@ const REPEATED = ['Input', 'Output', 'After'];
 
 /** `##` with a name, perhaps closed by more marks. */
 const HEADING = /^ {0,3}(#{1,2})(?:[ \t]+(?!#+[ \t\r]*$)(.*?))?(?:[ \t]+#+)?[ \t\r]*$/;
-const FIELD = /^ {0,3}[*+-][ \t]+\*\*([^*]+?):?\*\*:?[ \t]*(.*?)[ \t\r]*$/;
+const FIELD = /^[ \t]*[*+-][ \t]+\*\*([^*]+?):?\*\*:?[ \t]*(.*?)[ \t\r]*$/;
 const VARIABLE = /`?\$\{([A-Za-z_][A-Za-z0-9_]*)\}`?/;
 
 /** What the file says, and all that it says wrongly. */
@@ -96,7 +96,8 @@ export function parseWorkflow(text: string): { workflow: Workflow; problems: Pro
     const { kind, line } = blocks.open;
     problems.push({ line, column: 1, reason: `the ${kind} that begins here is never closed` });
   }
-  if (workflow.steps.length === 0) problems.push({ line: 1, column: 1, reason: 'there is no step: write a "## Name"' });
+  if (workflow.steps.length === 0 && problems.length === 0)
+    problems.push({ line: 1, column: 1, reason: 'there is no step: write a "## Name"' });
   return { workflow, problems };
 }
 
@@ -107,6 +108,8 @@ class Builder {
   readonly #seen = new Set<string>();
   /** The field of the line before; null when that was none. */
   #last: string | null = null;
+  /** It has nothing behind its name: that stands in the lines below. */
+  #bare: ({ key: string } & Place) | null = null;
   #text: { lines: string[]; first: number } | null = null;
 
   constructor(name: string, place: Place, problems: Problem[]) {
@@ -131,12 +134,17 @@ class Builder {
         this.#field(field[1]!, field[2]!, { line: number, column: line.indexOf('**') + 3 }, line);
       } else if (last !== null && /^[ \t]/.test(line)) {
         this.#last = last;
-        this.#wrong({ line: number, column: 1 }, `"${last}" is one line: write all of it behind the name`);
+        const [, marks = '', value = ''] = /^([ \t]*(?:[*+-][ \t]+)?)(.*?)[ \t\r]*$/.exec(line)!;
+        const place = { line: number, column: marks.length + 1 };
+        this.#bare = null;
+        if (REPEATED.includes(last)) this.#field(last, value, place, line);
+        else this.#wrong(place, `"${last}" is one line: write all of it behind the name`);
       } else this.#text = { lines: [line], first: number };
     }
   }
 
   end(): void {
+    this.#endBare();
     const { lines, first } = this.#text ?? { lines: [], first: this.step.line };
     this.step.instruction = lines.join('\n').trimEnd();
     this.step.uses.push(...referencesIn(lines.join('\n')).map((one) => placed(one, lines, first)));
@@ -148,14 +156,23 @@ class Builder {
       this.#wrong(this.step, `"${this.step.name}" has no agent: write "* **Agent:** [Name](../roles/name.md)"`);
   }
 
-  #field(key: string, value: string, place: Place, line: string): void {
-    const again = this.#seen.has(key) && !REPEATED.includes(key);
+  #endBare(): void {
+    if (this.#bare) this.#wrong(this.#bare, `"${this.#bare.key}" says nothing`);
+    this.#bare = null;
+  }
+
+  #field(key: string, said: string, place: Place, line: string): void {
+    const list = REPEATED.includes(key);
+    const value = list ? said.replace(/[ \t]*,$/, '') : said;
+    this.#endBare();
+    const again = this.#seen.has(key) && !list;
     this.#seen.add(key);
     const from = value ? line.lastIndexOf(value) : line.length;
     const word = (text: string, at: number): Word => ({ text, line: place.line, column: from + at + 1 });
     const plain = PLAIN[key];
     if (!FIELDS.includes(key)) this.#wrong(place, `unknown key "${key}": one of ${FIELDS.join(', ')}`);
     else if (again) this.#wrong(place, `"${key}" is there twice`);
+    else if (value === '' && list) this.#bare = { key, ...place };
     else if (value === '') this.#wrong(place, `"${key}" says nothing`);
     else if (plain) this.step.matter[plain] = value.replace(/^`(.*)`$/, '$1');
     else if (key === 'Agent') this.#agent(value, word);

@@ -1,5 +1,5 @@
 // The worlds that are crashed: small ones, so that a sweep over every call is quick; together they pass through every phase.
-import { renameSync, writeFileSync } from 'node:fs';
+import { readdirSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Made, World } from './world.ts';
 
@@ -10,7 +10,7 @@ export interface Scenario extends Made {
   /** Done anew before each case: what a copy of the world would lose. */
   fresh?: (world: World) => void;
   /** What is killed; `start --drain` unless it says otherwise. A command may also have been killed before it did anything. */
-  command?: string[];
+  command?: string[] | ((world: World) => string[]);
   /** Its files in incoming are left as young as they are. */
   unsettled?: boolean;
 }
@@ -276,6 +276,8 @@ function steps(): string {
   ].join('');
 }
 
+const runIn = (world: World): string => readdirSync(world.path('.towpath/workflows'))[0]!;
+
 function workflows(): Scenario[] {
   const command = ['workflow', 'run', 'steps'];
   const world = {
@@ -285,6 +287,23 @@ function workflows(): Scenario[] {
   return [
     { name: 'workflow', ...world, prepare: (made) => made.run(command) },
     { name: 'workflow-run', ...world, command },
+    {
+      name: 'workflow-retry',
+      ...world,
+      prepare: async (made) => {
+        await made.run(command);
+        await made.drain();
+        await made.run(['workflow', 'retry', runIn(made), 'List']);
+      },
+    },
+    {
+      ...{ name: 'workflow-again', ...world },
+      prepare: async (made) => {
+        await made.run(command);
+        await made.drain();
+      },
+      command: (made) => ['workflow', 'retry', runIn(made), 'List'],
+    },
   ];
 }
 

@@ -21,6 +21,8 @@ const SHORT: Record<string, number> = {
   enqueue: 3,
   workflow: 300,
   'workflow-run': 45,
+  'workflow-retry': 300,
+  'workflow-again': 12,
 };
 
 /** Those that the whole suite has time for. */

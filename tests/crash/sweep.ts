@@ -81,7 +81,8 @@ export class Stage {
   }
 
   #command(): string[] {
-    return this.scenario.command ?? ['start', '--drain'];
+    const { command = ['start', '--drain'] } = this.scenario;
+    return typeof command === 'function' ? command(this.world) : command;
   }
 
   /** Puts the world back to where the command begins. */

@@ -46,8 +46,11 @@ and \${C}, not $\${E}.
 
 ## Second ##
 
+<!--
+## no step either
+-->
 * **Agent:** [A](doer.md)
-* **If:** First step ok or skipped
+	* **If:** First step ok or skipped
 * **For each:** \${D} as \${IT}
 * **After:** First step
 Each \${IT}.
@@ -79,6 +82,19 @@ Each \${IT}.
     expect(steps.map(({ needs }) => needs)).toEqual([[], [0]]);
   });
 
+  it('may write lists below their names, as formatters break them, with any bullet and line ending', () => {
+    const list = `# T #\n##\tLearn C#\n\n+ **Agent:** [A](./doer.md)  \n* **Output:**\n  - \${X}\n  - \${Y}\n* **Input:** \${A},\n  \${B} = b\t\n\nDo \${A} \${B}.\n\`\`\`not a fence\`\`\`\n  ## Next ##\n* **Agent:** [A](x/roles/doer.md)\n* **After:** learn c#\n\n    ## code\n`;
+    for (const text of [list, `\ufeff${list.replaceAll('\n', '\r\n')}`]) {
+      expect(problems(text, ['A'])).toEqual([]);
+      const [first, second] = parseWorkflow(text).workflow.steps;
+      expect(first).toMatchObject({
+        ...{ name: 'Learn C#', outputs: [{ text: 'X', line: 6, column: 5 }, { text: 'Y' }] },
+        inputs: [{ text: 'A' }, { text: 'B', line: 9, column: 3, default: 'b' }],
+      });
+      expect(second).toMatchObject({ name: 'Next', line: 13, column: 6, instruction: '    ## code' });
+    }
+  });
+
   it('is none of any text, and that breaks nothing', () => {
     const unit = fc.constantFrom(
       '#',
@@ -92,18 +108,35 @@ Each \${IT}.
       '[',
       'x.md',
       '**',
+      '* **With:** {"a":"${A}"}',
+      '* **Agent:** [x](roles/x.md)',
+      '<!--',
+      '\r\n',
+      '\ufeff',
+      'é',
       ',',
       '=',
     );
     fc.assert(
       fc.property(fc.string({ unit, maxLength: 60 }), (any) => {
-        const lines = any.split('\n').length;
+        const lines = any.replace(/^\ufeff/, '').split('\n');
         const { workflow, problems: wrong } = parseWorkflow(any);
         wrong.push(...bind(workflow, { given: new Set(), hasRole: () => true }).problems);
-        for (const { line, column } of wrong)
-          expect([line >= 1 && line <= lines + 1, column >= 1]).toEqual([true, true]);
+        for (const { line, column, reason } of wrong)
+          expect(column >= 1 && column <= (lines[line - 1]?.length ?? -1) + 1, `${line}:${column} ${reason}`).toBe(
+            true,
+          );
+        // Each word is told where it stands.
+        for (const { name, line, column, inputs, outputs, uses } of workflow.steps)
+          for (const word of [{ text: name, line, column }, ...inputs, ...outputs, ...uses])
+            expect(
+              lines[word.line - 1]!.slice(word.column - 1)
+                .replace(/^`?\$\{/, '')
+                .startsWith(word.text),
+              `${word.text} at ${word.line}:${word.column}`,
+            ).toBe(true);
       }),
-      { numRuns: 500 },
+      { numRuns: 2000 },
     );
   });
 });
@@ -159,6 +192,23 @@ describe('a mistake', () => {
       [expect.stringMatching(/^4:5 unknown key "Outptu": one of Agent/) as string],
     ],
     ['field twice', step('A', '* **Model:** a\n* **Model:** b\n'), ['5:5 "Model" is there twice']],
+    [
+      'unclosed fence',
+      step('A', '', 'Do:\n~~~sh\nls\n## B'),
+      ['6:1 the fenced block that begins here is never closed'],
+    ],
+    [
+      'role elsewhere',
+      step('A').replace('../roles/', '../../etc/'),
+      ['3:21 Agent: ../../etc/doer.md is not in roles/: write [Name](../roles/doer.md)'],
+    ],
+    ['wrapped field', step('A', '* **Model:** a\n  b\n'), ['5:3 "Model" is one line: write all of it behind the name']],
+    [
+      'unknown variable of a pattern',
+      step('A', '* **Pattern:** p\n* **With:** {"a": "${X} $${Y}"}\n', ''),
+      [expect.stringMatching(/^5:20 \$\{X\} is not defined/) as string],
+    ],
+    ['With alone', step('A', '* **With:** {}\n'), ['1:4 "A" has inputs and no pattern: write "* **Pattern:** name"']],
     ['empty field', step('A', '* **Output:**\n'), ['4:5 "Output" says nothing']],
     [
       'unknown key',
