@@ -125,7 +125,7 @@ export async function main(argv: readonly string[], version: string): Promise<nu
   add('resume [id]', 'let a task, an agent, or all claiming go on', async () => (await import('./verbs.ts')).resume);
   add(
     'validate <files...>',
-    'check task files without running them',
+    'check files of tasks, workflows, roles and patterns without running them',
     async () => (await import('./validate.ts')).validate,
   );
   add(

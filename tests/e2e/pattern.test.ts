@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import type { TaskJson } from '../../daemon/task/terms.ts';
+import { cli, cliJson } from '../helpers/in-process.ts';
 import { type TestWorkspace, workspaces } from '../helpers/workspace.ts';
 
 const make = workspaces();
@@ -180,41 +181,42 @@ it('without it a task is filed; wrong inputs are refused there', () => {
   expect(ws.show('cleanup').result).toBe('0 files removed, 1 trimmed');
 });
 
-it('a role names the pattern for its tasks; a step of a workflow fills its variables in', () => {
+it('a step of a workflow runs one, and its variables stand in the texts of the inputs', async () => {
   const ws = withPattern();
-  ws.file('roles/maker.md', '---\nagent: pattern\npattern: writer\ninputs: {path: by role, times: 5}\n---\nMakes.\n');
-  ws.file(
-    'roles/step.md',
-    `---\nagent: pattern\npattern: writer\ninputs: {path: "at \${WHERE}", times: "\${N}"}\n---\nMakes.\n`,
+  ws.file('roles/maker.md', '---\nagent: pattern\n---\nMakes.\n');
+  const flow = (inputs: string, more = '') =>
+    ws.file(
+      'workflows/make.workflow.md',
+      `# Make\n\n## Make it\n\n* **Agent:** [Maker](../roles/maker.md)\n* **Pattern:** writer\n* **With:** ${inputs}\n* **Input:** \${WHERE}, \${N}\n* **Output:** \${n}\n${more}`,
+    );
+  const vars = (n: string) => ['--var', 'WHERE=at "home",\n ${N} {"times": 9}', '--var', `N=${n}`];
+  const refused = async (inputs: string) => (await cli(ws, 'workflow', 'run', flow(inputs), ...vars('3'))).stderr;
+  expect(await refused('{"path": "${WHERE}", "times": 0, "x": "${N}"}')).toMatch(
+    /:3:4: "Make it": inputs\.times: 0 is not allowed: must be >= 1 \(pattern writer/,
   );
-  ws.drop('own', '---\nrole: maker\ninputs: {times: 7}\n---\nMake it.\n');
-  ws.file('queues/incoming/bad.md', '---\nrole: maker\ninputs: {times: 0}\n---\nMake it.\n');
+  expect(await refused('{"path": "${WHERE}"}')).toContain(':8:24: ${N} is not used');
+  expect(await refused('{"path": "${HERE}", "times": "${N} ${WHERE}"}')).toContain(':7:23: ${HERE} is not defined');
+  expect(readdirSync(ws.path('queues/incoming'))).toEqual([]);
+  // What another step makes of the result is what the program called it.
+  const path = flow(
+    '{"path": "in ${WHERE} $${N}", "times": "${N}"}',
+    '\n## Tell\n\n* **Agent:** [T](../roles/tester.md)\n* **Input:** ${n}\n\n~~~sh\necho "n is ${n}" > told.txt\n~~~\n',
+  );
+  ws.file('towpath.yaml', `agent: shell\n${SETTINGS}`);
+  const run = async (n: string) =>
+    (await cliJson<{ tasks: { id: string }[] }>(ws, 'workflow', 'run', path, ...vars(n))).tasks.map(({ id }) => id) as [
+      string,
+      string,
+    ];
+  const [three, told] = await run('3');
+  const [many] = await run('many');
   expect(ws.drain().code).toBe(1);
-  expect(call(ws)).toMatchObject({ inputs: { path: 'by role', times: 7 } });
-  expect(ws.show('own').queue).toBe('done');
-  expect(ws.show('bad').reason).toContain('inputs.times: 0 is not allowed');
-  const flow = ws.file(
-    'workflows/make.workflow.md',
-    `# Make\n\n## Make it\n\n* **Agent:** [Step](../roles/step.md)\n* **Input:** \${WHERE}, \${N}\n\nMake \${WHERE}, \${N} times.\n`,
-  );
-  const run = (n: string) => {
-    const made = ws.json<{ tasks: { id: string }[] }>([
-      'workflow',
-      'run',
-      flow,
-      '--var',
-      'WHERE=home',
-      '--var',
-      `N=${n}`,
-    ]);
-    ws.drain();
-    return ws.show(made.tasks[0]!.id);
-  };
-  expect(run('3')).toMatchObject({ queue: 'done', result: 'all made' });
-  expect(call(ws)).toMatchObject({ inputs: { path: 'at home', times: 3 } });
-  expect(run('many')).toMatchObject({
-    queue: 'failed',
-    outcome: 'refused',
-    reason: expect.stringContaining('inputs.times: "many"'),
+  const inputs = { path: 'in at "home",\n ${N} {"times": 9} ${N}', times: 3 };
+  expect(call(ws)).toMatchObject({ inputs, task: { id: three } });
+  expect(ws.show(three)).toMatchObject({ queue: 'done', agent: 'pattern', result: 'all made' });
+  expect(ws.git('show', `towpath/${told}:told.txt`)).toBe('n is 2\n');
+  expect(await cliJson(ws, 'show', many)).toMatchObject({
+    ...{ queue: 'failed', outcome: 'refused' },
+    reason: expect.stringContaining('inputs.times: "many"') as string,
   });
 });
