@@ -24,10 +24,9 @@ export async function retryFrom(op: Operator, run: string, name: string): Promis
   if (cutOff?.step === first) return finished;
   const own = await ownTasks(op, runs, plan, first);
   const after = afterStep(plan.steps, first);
-  // The last ones first: none of them begins because another was cancelled.
-  for (const at of after.toReversed())
-    for (const { id, queue } of await found(op, runs.tasksOf(plan, at)))
-      if (AT_WORK.includes(queue)) await cancel(op, id);
+  // Each time it is looked anew: while one is ended another may have begun.
+  for (let id = await lastAtWork(op, runs, plan, after); id; id = await lastAtWork(op, runs, plan, after))
+    await cancel(op, id);
   const tasks = [...own];
   for (const at of after) tasks.push(...(await againOf(op, runs, plan, at)));
   // From here to the end nothing else has its turn in this process: nobody claims what is moved before all of it is.
@@ -57,6 +56,15 @@ export function planOf(runs: Runs, run: string): Plan {
 
 async function found(op: Operator, ids: readonly string[]): Promise<Task[]> {
   return (await Promise.all(ids.map((id) => op.queue.get(id)))).filter((task) => task !== null);
+}
+
+/** Of some steps the last task that is at work or may begin: none of the others begins because it is cancelled. */
+async function lastAtWork(op: Operator, runs: Runs, plan: Plan, steps: readonly number[]): Promise<string | null> {
+  for (const at of steps.toReversed()) {
+    const busy = (await found(op, runs.tasksOf(plan, at))).findLast(({ queue }) => AT_WORK.includes(queue));
+    if (busy) return busy.id;
+  }
+  return null;
 }
 
 /** What runs again of the step itself: what failed in it, was skipped or is held; else all of it, where it is done. */

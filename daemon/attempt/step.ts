@@ -28,6 +28,8 @@ export async function fillStep(ctx: Queues, task: Task): Promise<Filled | { endi
   const step = plan?.steps[known.step];
   if (!plan || !step) return hold(`the record of the run ${known.run} is gone: file the workflow anew`);
   const item = known.item === undefined ? undefined : runs.items(plan.run, known.step)?.items[known.item];
+  if (known.item !== undefined && item === undefined)
+    return hold('it is not in the list of its step any more: cancel it');
   const { values, missing } = await valuesFor(runs, plan, step, item, toldIn(ctx));
   if (step.each && item === undefined) return hold('it is done for each item, and waits for them: see "towpath retry"');
   if (missing.length > 0)

@@ -2,6 +2,7 @@
 import { chmodSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import { setAside } from '../../daemon/worktree/aside.ts';
 import { commitAll } from '../../daemon/worktree/commit.ts';
 import { branchOf, salvageRef } from '../../daemon/worktree/refs.ts';
 import { removeWorktree, salvage } from '../../daemon/worktree/salvage.ts';
@@ -46,6 +47,30 @@ test('conflicts of a half-done merge are kept too', async () => {
   const ref = await salvage(top, 't', 1);
   expect(sh(repo, 'show', `${ref}:a.txt`)).toContain('<<<<<<<');
   expect(sh(top, 'status', '--porcelain')).toBe('UU a.txt');
+});
+
+test('a task that begins anew leaves its branch and what was uncommitted on a ref, also when it is killed in between', async () => {
+  const { repo, top, branch } = await started();
+  const options = { repo, worktree: top, branch, id: 't', attempt: 2 };
+  commit(top, { 'a.txt': 'committed\n' });
+  const tip = sh(top, 'rev-parse', 'HEAD');
+  write(top, { 'b.txt': 'not committed\n' });
+  // Killed once the worktree was removed.
+  await removeWorktree(options);
+  await setAside(options);
+  await setAside(options);
+  expect(sh(repo, 'show', 'refs/towpath/salvage/t/2:b.txt')).toBe('not committed');
+  expect(sh(repo, 'rev-parse', 'refs/towpath/salvage/t/2^')).toBe(tip);
+  expect(sh(repo, 'for-each-ref', `refs/heads/${branch}`, 'refs/towpath/start')).toBe('');
+  // It is the branch of a new run, which goes on; of the earlier one nothing is overwritten.
+  const again = await prepare(repo, 't');
+  commit(again.worktree, { 'a.txt': 'of the new run\n' });
+  await setAside(options);
+  expect(sh(repo, 'show', 'refs/towpath/salvage/t/2-branch:a.txt')).toBe('of the new run');
+  expect(sh(repo, 'rev-parse', 'refs/towpath/salvage/t/2^')).toBe(tip);
+  sh(repo, 'branch', branch, 'main');
+  sh(repo, 'checkout', '-q', branch);
+  await problem(setAside(options), 'branch_exists');
 });
 
 test('ids become parts of refs that git takes', () => {
