@@ -110,19 +110,22 @@ it('refuses what does not fit before anything is touched', () => {
   expect(stdout).toContain('inputs.times: 0 is not allowed');
 });
 
-it('a pattern that cannot be used says why', () => {
+it('a pattern that cannot be used says why', async () => {
   const ws = withPattern();
   ws.file('patterns/writer/run', RUN, 0o644);
-  expect(ws.run(['pattern', 'show', 'writer'])).toMatchObject({ code: 3, stderr: expect.stringContaining('chmod +x') });
+  expect(await cli(ws, 'pattern', 'show', 'writer')).toMatchObject({
+    code: 3,
+    stderr: expect.stringContaining('chmod +x'),
+  });
   ws.file('patterns/writer/run', RUN, 0o755);
   ws.file('patterns/writer/pattern.yaml', 'inputs: 3\n');
-  expect(ws.run(['pattern', 'show', 'writer']).code).toBe(3);
+  expect((await cli(ws, 'pattern', 'show', 'writer')).code).toBe(3);
   ws.file('patterns/writer/pattern.yaml', 'description: x\ninputs: {type: nothing}\n');
-  expect(ws.run(['pattern', 'run', 'writer']).stderr).toContain('writer: inputs: schema is invalid');
-  expect(ws.json<{ name: string; problem: string | null }[]>(['pattern', 'list']).map(({ name }) => name)).toContain(
-    'writer',
-  );
-  expect(ws.run(['pattern', 'show', 'nobody']).code).toBe(4);
+  expect((await cli(ws, 'pattern', 'run', 'writer')).stderr).toContain('writer: inputs: schema is invalid');
+  expect(
+    (await cliJson<{ name: string; problem: string | null }[]>(ws, 'pattern', 'list')).map(({ name }) => name),
+  ).toContain('writer');
+  expect((await cli(ws, 'pattern', 'show', 'nobody')).code).toBe(4);
 });
 
 it('--dry-run shows the change as a diff, and changes nothing', () => {
@@ -149,36 +152,40 @@ it('--dry-run shows the change as a diff, and changes nothing', () => {
   expect(readdirSync(ws.path('queues/incoming'))).toEqual([]);
 });
 
-it('without it a task is filed; wrong inputs are refused there', () => {
+it('without it a task is filed; wrong inputs are refused there', async () => {
   const ws = make(`${SETTINGS}projects: {site: {repo: .}}\n`);
   ws.file('src/a.js', 'a();  \n');
   ws.git('add', 'src');
   ws.git('commit', '-q', '-m', 'a');
-  expect(ws.run(['pattern', 'run', 'cleanup', '-i', 'whitespace=perhaps'])).toMatchObject({
+  expect(await cli(ws, 'pattern', 'run', 'cleanup', '-i', 'whitespace=perhaps')).toMatchObject({
     code: 3,
     stderr: expect.stringContaining('inputs.whitespace: "perhaps" is not allowed: must be boolean'),
   });
-  expect(ws.run(['pattern', 'run', 'cleanup', '--project', 'nowhere']).code).toBe(2);
+  expect((await cli(ws, 'pattern', 'run', 'cleanup', '--project', 'nowhere')).code).toBe(2);
   ws.file('in.json', '{"whitespace": false}');
-  const filed = ws.run([
+  const filed = await cli(
+    ws,
     'pattern',
     'run',
     'cleanup',
     '--inputs',
-    'in.json',
+    ws.path('in.json'),
     '-i',
     'whitespace=true',
     '-i',
     'listed=old',
     '--project',
     'site',
-  ]);
+  );
   expect(filed).toMatchObject({ code: 0, stdout: 'cleanup\n' });
-  expect(ws.show('cleanup').data).toMatchObject({ project: 'site', inputs: { whitespace: true, listed: ['old'] } });
-  expect(ws.run(['pattern', 'run', 'cleanup']).stdout).toBe('cleanup-2\n');
+  expect((await cliJson<TaskJson>(ws, 'show', 'cleanup')).data).toMatchObject({
+    project: 'site',
+    inputs: { whitespace: true, listed: ['old'] },
+  });
+  expect((await cli(ws, 'pattern', 'run', 'cleanup')).stdout).toBe('cleanup-2\n');
   expect(ws.drain().code).toBe(0);
   expect(ws.git('show', 'towpath/cleanup:src/a.js')).toBe('a();\n');
-  expect(ws.show('cleanup').result).toBe('0 files removed, 1 trimmed');
+  expect((await cliJson<TaskJson>(ws, 'show', 'cleanup')).result).toBe('0 files removed, 1 trimmed');
 });
 
 it('a step of a workflow runs one, and its variables stand in the texts of the inputs', async () => {
