@@ -1,7 +1,7 @@
 // Which pattern a task runs and with which inputs; what does not fit is refused with the key, the value and what is allowed.
 import { messageOf, TowpathError } from '../errors.ts';
 import type { Workspace } from '../paths.ts';
-import { fill, type Misfit } from '../task/answer.ts';
+import { fill, type Misfit, NO_SUCH_KEY } from '../task/answer.ts';
 import type { TaskJson } from '../task/terms.ts';
 import { type Pattern, patternNames, readPattern } from './read.ts';
 
@@ -34,7 +34,10 @@ export function choosePattern({ pattern: name, inputs = {} }: Asked, workspace: 
   if (!holdsVariable(inputs)) return withInputs(pattern, inputs);
   const filled = fill(inputs, pattern.inputs, { named: `${name}: inputs`, coerce: true });
   // What is not known yet is judged once it is.
-  const misfits = 'misfits' in filled ? filled.misfits.filter(({ value }) => !holdsVariable(value)) : [];
+  const misfits =
+    'misfits' in filled
+      ? filled.misfits.filter(({ value, allowed }) => allowed === NO_SUCH_KEY || !holdsVariable(value))
+      : [];
   if (misfits.length > 0) throw refusal(pattern, misfits);
   return { pattern, inputs };
 }

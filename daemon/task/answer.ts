@@ -51,6 +51,9 @@ function compile(schema: Schema, named = 'output_schema', options: Options = {})
   }
 }
 
+/** What is allowed where a key stands that the schema does not know. */
+export const NO_SUCH_KEY = 'there is no such key';
+
 /** A place where a value does not fit: its path with dots, what stands there (undefined: nothing), and what is allowed. */
 export interface Misfit {
   path: string;
@@ -88,7 +91,7 @@ function misfitOf({ instancePath, keyword, params, message = 'something else', d
     return {
       path,
       value: (data as Record<string, unknown>)[String(additionalProperty)],
-      allowed: 'there is no such key',
+      allowed: NO_SUCH_KEY,
     };
   if (keyword === 'enum' && Array.isArray(allowedValues))
     return { path, value: data, allowed: `one of ${allowedValues.join(', ')}` };

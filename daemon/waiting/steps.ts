@@ -8,10 +8,12 @@ import type { Choice } from '../queue/port.ts';
 import type { Queue, StateChange } from '../task/terms.ts';
 import { before, fileItems } from '../workflow/compile.ts';
 import { decide, type Standing } from '../workflow/decide.ts';
-import { itemId, type Plan, type PlannedStep, Runs, stepOf } from '../workflow/plan.ts';
+import { itemId, type Plan, Runs, stepOf } from '../workflow/plan.ts';
 import { valueIn } from '../workflow/values.ts';
 import { itemsOf } from '../workflow/variables.ts';
 import { judgeJoin } from './joins.ts';
+
+const CAN_RUN = ['incoming', 'claimed', 'provisional'] as const;
 
 type Wants = Pick<Choice['spec'], 'depends_on' | 'on_dependency_failure'>;
 
@@ -33,20 +35,28 @@ export async function judge(
   const step = plan?.steps[known!.step];
   if (!plan || !step) return readiness(wants, queueOf);
   const standings = new Map<number, Standing>();
-  for (const at of step.needs) standings.set(at, await standingOf(ctx, plan.steps[at]!, queueOf));
+  for (const at of step.needs) standings.set(at, await standingOf(ctx, runs.tasksOf(plan, at), queueOf));
   const decision = decide(plan.steps, step, (at) => standings.get(at)!);
   if (decision.kind === 'skip') return over('done', { skipped: true, reason: decision.reason });
   const on = [...decision.on.map((at) => plan.steps[at]!.id), ...before(step, known!.item ?? 0)];
   const ready = readiness({ depends_on: on, on_dependency_failure: 'hold' }, queueOf);
-  if (ready.kind !== 'ready' || !step.each || known!.item !== undefined) return ready;
+  if (ready.kind !== 'ready') return { ...ready, on: [...on, ...step.needs.flatMap((at) => runs.tasksOf(plan, at))] };
+  if (!step.each || known!.item !== undefined) return ready;
   return judgeItems(ctx, runs, plan, known!.step, queueOf);
 }
 
-async function standingOf(ctx: Context, { id }: PlannedStep, queueOf: (id: string) => Queue | null): Promise<Standing> {
-  const queue = queueOf(id);
+/** By the task of a step, and those of its items. */
+async function standingOf(
+  ctx: Context,
+  [id, ...items]: string[],
+  queueOf: (id: string) => Queue | null,
+): Promise<Standing> {
+  const queue = queueOf(id!);
   if (queue === 'failed') return 'failed';
-  if (queue !== 'done') return 'open';
-  return (await ctx.queue.get(id))?.state.skipped ? 'skipped' : 'ok';
+  if (queue === 'done') return (await ctx.queue.get(id!))?.state.skipped ? 'skipped' : 'ok';
+  // Its own task waits for those of its items: it has failed once one of them has and no other can run.
+  const theirs = new Set(items.map(queueOf));
+  return theirs.has('failed') && !CAN_RUN.some((one) => theirs.has(one)) ? 'failed' : 'open';
 }
 
 /** Its list is known: it becomes a task for each item, and is done when all of them are. */

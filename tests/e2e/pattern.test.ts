@@ -198,8 +198,9 @@ it('a step of a workflow runs one, and its variables stand in the texts of the i
     );
   const vars = (n: string) => ['--var', 'WHERE=at "home",\n ${N} {"times": 9}', '--var', `N=${n}`];
   const refused = async (inputs: string) => (await cli(ws, 'workflow', 'run', flow(inputs), ...vars('3'))).stderr;
-  expect(await refused('{"path": "${WHERE}", "times": 0, "x": "${N}"}')).toMatch(
-    /:3:4: "Make it": inputs\.times: 0 is not allowed: must be >= 1 \(pattern writer/,
+  // What is wrong whatever the variables stand for is told now.
+  expect(await refused('{"path": "${WHERE}", "times": 0, "tmes": "${N}"}')).toMatch(
+    /:3:4: "Make it": inputs\.tmes: "\$\{N\}" is not allowed: there is no such key; inputs\.times: 0 is not allowed: must be >= 1 \(pattern writer/,
   );
   expect(await refused('{"path": "${WHERE}"}')).toContain(':8:24: ${N} is not used');
   expect(await refused('{"path": "${HERE}", "times": "${N} ${WHERE}"}')).toContain(':7:23: ${HERE} is not defined');

@@ -91,7 +91,19 @@ it(
     const update = (await run('dependency-update')).run;
     const fixed = (await run('bug-to-fix', '--var', 'ISSUE=it breaks')).run;
     const unclear = (await run('bug-to-fix', '--var', 'ISSUE=CANNOT be seen')).run;
-    // One failed, as it should: that is what the condition is about.
+    does(ws, '1-each-1', 'exit 3');
+    does(ws, '1-each-2', 'sleep 1');
+    const rescued = await start(
+      ws,
+      steps(
+        ['Each', '* **For each:** ${L} as ${I}\n', 'Do ${I}.'],
+        ['Rescue', '* **If:** Each failed\n', 'Help.'],
+        ['Praise', '* **If:** Each ok\n', 'Fine.'],
+        ['After', '* **After:** Each\n', 'Go on.'],
+      ),
+      ...['--var', 'L=["a","b"]'],
+    );
+    // Some failed, as they should: that is what the conditions are about.
     const drained = ws.drain();
     expect(drained.code, drained.stdout).toBe(1);
 
@@ -126,6 +138,7 @@ it(
       Fix: 'skipped',
       Verify: 'skipped',
     });
+    expect(states(ws, rescued)).toEqual({ Each: 'blocked', Rescue: 'done', Praise: 'skipped', After: 'blocked' });
     const skipped = await cliJson<object>(ws, 'show', `${unclear}.4-verify`);
     expect(skipped).toMatchObject({
       ...{ queue: 'done', outcome: null, attempts: 0 },
