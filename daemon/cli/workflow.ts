@@ -137,6 +137,8 @@ async function list(opened: Opened, _: string[], options: WorkflowOptions): Prom
 async function cancel(opened: Opened, [run]: string[], options: WorkflowOptions): Promise<void> {
   const runs = runsOf(opened);
   const plan = planOf(runs, run!);
+  // Nor is a retry finished that was killed.
+  runs.endRerun(run!);
   const cancelled: string[] = [];
   for (const at of orderOf(plan.steps).reverse())
     for (const id of runs.tasksOf(plan, at)) {
