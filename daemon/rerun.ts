@@ -15,8 +15,7 @@ const AT_WORK = ['incoming', 'claimed', 'provisional'];
 export async function retryFrom(op: Operator, run: string, name: string): Promise<string[]> {
   const runs = runsOf(op);
   const plan = planOf(runs, run);
-  const wanted = name.toLowerCase();
-  const first = plan.steps.findIndex((step, at) => [step.name.toLowerCase(), step.id, `${at + 1}`].includes(wanted));
+  const first = stepNamed(plan, name.toLowerCase());
   if (first < 0)
     throw new TowpathError('not_found', `no step "${name}" in ${run}`, `see "towpath workflow show ${run}"`);
   const cutOff = runs.rerun(run);
@@ -52,6 +51,12 @@ export function planOf(runs: Runs, run: string): Plan {
   const plan = runs.plan(run);
   if (!plan) throw new TowpathError('not_found', `no run "${run}"`, 'see "towpath workflow list"');
   return plan;
+}
+
+/** By its name, else its task, else its number; -1 when there is none. */
+function stepNamed({ steps }: Plan, wanted: string): number {
+  const named = steps.findIndex((step) => [step.name.toLowerCase(), step.id].includes(wanted));
+  return named >= 0 ? named : steps.findIndex((_, at) => `${at + 1}` === wanted);
 }
 
 async function found(op: Operator, ids: readonly string[]): Promise<Task[]> {

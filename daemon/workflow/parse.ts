@@ -2,7 +2,7 @@
 import { type Block, Blocks } from './blocks.ts';
 import { readHead } from './head.ts';
 import type { Place, Problem } from './problem.ts';
-import { type Reference, referencesIn } from './variables.ts';
+import { referencesIn } from './variables.ts';
 
 /** A word of the file and where it stands. */
 export interface Word extends Place {
@@ -63,9 +63,9 @@ const FIELDS = [
 ];
 const REPEATED = ['Input', 'Output', 'After'];
 
-/** `##` with a name, perhaps closed by more marks. */
-const HEADING = /^ {0,3}(#{1,2})(?:[ \t]+(?!#+[ \t\r]*$)(.*?))?(?:[ \t]+#+)?[ \t\r]*$/;
-const FIELD = /^[ \t]*[*+-][ \t]+\*\*([^*]+?):?\*\*:?[ \t]*(.*?)[ \t\r]*$/;
+// For lines without spaces at their end: what is lazy before them takes for ever on a line of spaces.
+const HEADING = /^ {0,3}(#{1,2})(?:[ \t]+(.*))?$/;
+const FIELD = /^[ \t]*[*+-][ \t]+\*\*([^*]+?):?\*\*:?[ \t]*(.*)$/;
 const VARIABLE = /`?\$\{([A-Za-z_][A-Za-z0-9_]*)\}`?/;
 
 /** What the file says, and all that it says wrongly. */
@@ -78,8 +78,8 @@ export function parseWorkflow(text: string): { workflow: Workflow; problems: Pro
   for (const [at, line] of head.lines.entries()) {
     const number = head.first + at;
     const block = blocks.of(line, number);
-    const heading = block ? null : HEADING.exec(line);
-    const name = heading?.[2] ?? '';
+    const heading = block ? null : HEADING.exec(line.trimEnd());
+    const name = withoutMarks(heading?.[2] ?? '');
     if (heading?.[1] === '##') {
       step?.end();
       step = new Builder(
@@ -99,6 +99,13 @@ export function parseWorkflow(text: string): { workflow: Workflow; problems: Pro
   if (workflow.steps.length === 0 && problems.length === 0)
     problems.push({ line: 1, column: 1, reason: 'there is no step: write a "## Name"' });
   return { workflow, problems };
+}
+
+/** A heading may be closed by marks of its own, after a space. */
+function withoutMarks(name: string): string {
+  let end = name.length;
+  while (name[end - 1] === '#') end--;
+  return end === 0 || /[ \t]/.test(name[end - 1]!) ? name.slice(0, end).trimEnd() : name;
 }
 
 /** Takes up the lines of one step. */
@@ -128,13 +135,13 @@ class Builder {
     if (this.#text) this.#text.lines.push(line);
     else if (line.trim() === '' || block === 'comment') return;
     else {
-      const field = FIELD.exec(line);
+      const field = FIELD.exec(line.trimEnd());
       if (field) {
         this.#last = field[1]!;
         this.#field(field[1]!, field[2]!, { line: number, column: line.indexOf('**') + 3 }, line);
       } else if (last !== null && /^[ \t]/.test(line)) {
         this.#last = last;
-        const [, marks = '', value = ''] = /^([ \t]*(?:[*+-][ \t]+)?)(.*?)[ \t\r]*$/.exec(line)!;
+        const [, marks = '', value = ''] = /^([ \t]*(?:[*+-][ \t]+)?)(.*)$/.exec(line.trimEnd())!;
         const place = { line: number, column: marks.length + 1 };
         this.#bare = null;
         if (REPEATED.includes(last)) this.#field(last, value, place, line);
@@ -147,7 +154,9 @@ class Builder {
     this.#endBare();
     const { lines, first } = this.#text ?? { lines: [], first: this.step.line };
     this.step.instruction = lines.join('\n').trimEnd();
-    this.step.uses.push(...referencesIn(lines.join('\n')).map((one) => placed(one, lines, first)));
+    for (const [at, line] of lines.entries())
+      for (const { name, at: column } of referencesIn(line))
+        this.step.uses.push({ text: name, line: first + at, column: column + 1 });
     const pattern = this.#seen.has('Pattern');
     if (this.#seen.has('With') && !pattern)
       this.#wrong(this.step, `"${this.step.name}" has inputs and no pattern: write "* **Pattern:** name"`);
@@ -203,7 +212,7 @@ class Builder {
 
   /** `${A}, ${B}`, and `${A} = what it is when nobody gives it`. */
   #inputs(value: string, word: At): void {
-    const found = /^(.*?\$\{[^}]*\}`?)[ \t]*=[ \t]*(.*)$/.exec(value);
+    const found = /^(.*?\$\{[^}]{0,200}\}`?)[ \t]*=[ \t]*(.*)$/.exec(value);
     const named: Input[] = this.#variables(found?.[1] ?? value, word);
     const last = named.at(-1);
     if (found && last) last.default = found[2]!;
@@ -221,15 +230,13 @@ class Builder {
 
   #when(value: string, word: At): void {
     const one = STEP_OUTCOMES.join('|');
-    const found = new RegExp(`^(.+?)[ \\t]+((?:${one})(?:(?:[ \\t]*,[ \\t]*|[ \\t]+or[ \\t]+)(?:${one}))*)$`).exec(
-      value,
-    );
+    const found = new RegExp(`^(.+?) ((?:${one})(?:(?: ?, ?| or )(?:${one}))*)$`).exec(value.replace(/[ \t]+/g, ' '));
     if (!found) {
       const all = STEP_OUTCOMES.join(', ');
       this.#wrong(word('', 0), `If: write the name of a step and ${all} (several with "or")`);
       return;
     }
-    const outcomes = found[2]!.split(/[ \t]*,[ \t]*|[ \t]+or[ \t]+/) as StepOutcome[];
+    const outcomes = found[2]!.split(/ ?, ?| or /) as StepOutcome[];
     this.step.when = { step: word(found[1]!, 0), outcomes };
   }
 
@@ -279,11 +286,4 @@ function split(value: string, word: At): Word[] {
     at += part.length + 1;
     return one;
   });
-}
-
-function placed({ name, at }: Reference, lines: readonly string[], first: number): Word {
-  let rest = at;
-  let line = 0;
-  while (rest > lines[line]!.length) rest -= lines[line++]!.length + 1;
-  return { text: name, line: first + line, column: rest + 1 };
 }

@@ -141,6 +141,23 @@ Each \${IT}.
   });
 });
 
+it('takes no longer than its lines for the strangest of them', () => {
+  const much = ' \t'.repeat(100_000);
+  const list = [
+    'a',
+    `* **Input:** ${much}x`,
+    `* **If:** B${much}x`,
+    `* **Input:** ${'${'.repeat(100_000)} = x`,
+    `  ${much}y`,
+  ];
+  const text = `## A${much}B ${'#'.repeat(100_000)}x\n${list.join('\n')}\n\n${'${A}\n'.repeat(100_000)}`;
+  const began = performance.now();
+  expect(parseWorkflow(text).workflow.steps).toHaveLength(1);
+  for (const line of list) parseWorkflow(`## A\n${line}\n`);
+  // One that is not linear takes minutes.
+  expect(performance.now() - began).toBeLessThan(10_000);
+});
+
 describe('a mistake', () => {
   it.each<[string, string, string[], string[]?]>([
     ['no step', '# T\n', ['1:1 there is no step: write a "## Name"']],
