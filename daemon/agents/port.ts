@@ -34,7 +34,8 @@ export interface AgentRequest {
   mcp: McpServers;
   /** Model servers that serve the model, the one to use first; empty: the agent's own service. */
   endpoints: Endpoint[];
-  skills: string[];
+  /** Folders to open when they are needed, each with a SKILL.md: copies of this run. */
+  skills: HandedSkill[];
   /** What the final answer must fit, for agents that can be told. */
   output_schema: Record<string, unknown> | null;
   max_turns: number | null;
@@ -45,6 +46,13 @@ export interface AgentRequest {
   pattern?: { program: string; call: Record<string, unknown> };
   /** A private folder of this run, for files that the agent needs. */
   run_dir: string;
+}
+
+/** A skill as an agent gets it. */
+export interface HandedSkill {
+  name: string;
+  description: string;
+  dir: string;
 }
 
 /** A server of the Model Context Protocol: a program that speaks over stdio, or an address. */
@@ -162,6 +170,8 @@ export interface Agent {
   /** Its own stirring while it waits for a model: no more than that is no sign of life. Default: any stirring is one. */
   readonly idle?: Idle;
   getCapabilities(): Capabilities;
+  /** It opens the skills of its request by itself, so that the prompt only lists them. Absent or false: the prompt holds their text. */
+  opensSkills?(lacks: readonly string[]): boolean;
   /** Problems of its settings, one line each; none when they are fine. */
   validateConfig(settings: AgentSettings): string[];
   /** Looks for it; spends nothing, and answers within 15 s. `endpoints` are the model servers of the settings. */

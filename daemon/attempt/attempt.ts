@@ -7,7 +7,8 @@ import { stillRuns } from '../agents/run.ts';
 import { messageOf, TowpathError } from '../errors.ts';
 import { endTree } from '../process/end.ts';
 import type { Claim, Task } from '../queue/port.ts';
-import { judgeAnswer, type Schema } from '../task/answer.ts';
+import { judgeAnswer, RESULT_JSON, type Schema } from '../task/answer.ts';
+import { headChars } from '../task/cut.ts';
 import type { StateChange } from '../task/terms.ts';
 import { GitProblem } from '../worktree/git.ts';
 import { usedUp } from './budget.ts';
@@ -161,14 +162,12 @@ async function leaveWord(ctx: Context, id: string, change: StateChange): Promise
 
 /** The whole answer is in the run's folder; the task file keeps its beginning, characters. */
 const RESULT_CHARS = 4000;
-/** A value is cut by nobody: so long it may be. */
-const RESULT_JSON = 64 * 1024;
 
 /** The value, where a schema was asked for and the answer fits it; else the text. */
 function resultOf({ output, structured }: Verdict, schema: Schema | null): unknown {
   const judged = schema && judgeAnswer(output, schema, structured);
   if (judged && 'value' in judged && JSON.stringify(judged.value).length <= RESULT_JSON) return judged.value;
-  return output.slice(0, RESULT_CHARS);
+  return headChars(output, RESULT_CHARS);
 }
 
 /** A fault of the machine or of ourselves is not the task's: it is put off, and told. */

@@ -1,6 +1,7 @@
 // How a run ended becomes where its task goes: the outcome table applied to one task. Pure.
 import type { Verdict } from '../agents/port.ts';
 import type { Settlement } from '../queue/port.ts';
+import { headChars } from '../task/cut.ts';
 import { backoff, CONSEQUENCES, CRASHES_UNTIL_POISON, fingerprint, TRANSIENTS_PER_ATTEMPT } from '../task/outcome.ts';
 import type { Feedback, Outcome, State, Tokens, WaitsFor } from '../task/terms.ts';
 
@@ -145,7 +146,7 @@ export function addFeedback(
   at: number,
   run: number | null,
 ): Feedback[] {
-  const message = (ending.feedback ?? ending.reason).slice(0, FEEDBACK_CHARS);
+  const message = headChars(ending.feedback ?? ending.reason, FEEDBACK_CHARS);
   const entry = {
     from: ending.from ?? 'towpath',
     message,
@@ -169,4 +170,4 @@ function notBefore(
 }
 
 const later = (policy: Policy, ms: number): string => new Date(policy.now + ms).toISOString();
-const clip = (text: string): string => (text.length > REASON_CHARS ? `${text.slice(0, REASON_CHARS)} …` : text);
+const clip = (text: string): string => (text.length > REASON_CHARS ? `${headChars(text, REASON_CHARS)} …` : text);

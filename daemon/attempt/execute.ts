@@ -21,6 +21,7 @@ import { markerOf } from './own-server.ts';
 import type { Plan } from './plan.ts';
 import { hasQuestionFile } from './question.ts';
 import { type RunRecord, type RunVerdict, readRun, readVerdict } from './record.ts';
+import { copySkills } from './skills.ts';
 import { readWork, writeJson } from './work.ts';
 
 const at = (request: { run_dir: string }, name: string): string => join(request.run_dir, name);
@@ -49,6 +50,7 @@ export async function execute(
   // Before anything is written down of the run: a secret or a flag that cannot be had holds the task, and nothing has begun.
   const lacks = await ctx.agents.lacks(plan.chosen.agent.name);
   const env = environment(ctx, plan, request, record, hookEnv);
+  copySkills(ctx.workspace, request.skills);
   writeFileSync(at(request, 'prompt.md'), request.prompt, { mode: 0o600 });
   const { prompt: _p, body: _b, ...rest } = request;
   writeJson(at(request, 'run.json'), { ...record, spec, request: rest } satisfies RunRecord);

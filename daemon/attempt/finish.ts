@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import type { Help } from '../queue/files/subtasks.ts';
 import type { Lock, Task } from '../queue/port.ts';
-import { judgeAnswer } from '../task/answer.ts';
+import { judgeAnswer, RESULT_JSON } from '../task/answer.ts';
 import { divisionOf } from '../task/breakdown.ts';
 import { judgeFix } from '../task/fix.ts';
 import type { Outcome } from '../task/terms.ts';
@@ -142,7 +142,11 @@ async function judgeResult(
     const tests = await testsCommit(testedOf(judged.value), by);
     return 'problem' in tests ? { problem: `it is no evidence: ${tests.problem}` } : {};
   }
-  if (!plan.divides) return judged;
+  if (!plan.divides) {
+    const { length } = JSON.stringify(judged.value);
+    const problem = `the final answer has ${length} characters as JSON, ${RESULT_JSON} are kept: make it shorter`;
+    return helps === null && length > RESULT_JSON ? { problem } : judged;
+  }
   const problem = divisionProblem(divisionOf(judged.value), rulesFor(task, ctx.settings, ctx.workspace, full));
   return problem === null ? {} : { problem };
 }

@@ -8,6 +8,7 @@ import { type Lock, type Task, toJson } from '../queue/port.ts';
 import { redact } from '../secrets.ts';
 import { worktreesDir } from '../settings.ts';
 import type { Check } from '../task/terms.ts';
+import { textOf } from '../workflow/variables.ts';
 import { GitProblem } from '../worktree/git.ts';
 import { refit } from '../worktree/refit.ts';
 import { branchOf } from '../worktree/refs.ts';
@@ -22,7 +23,7 @@ import { taskHooks } from './hook.ts';
 import { withOwnServer } from './own-server.ts';
 import type { Plan } from './plan.ts';
 import { buildPrompt, buildSystemPrompt } from './prompt.ts';
-import { readNotes, readSkills } from './skills.ts';
+import { readNotes, readSkills, skillDir } from './skills.ts';
 import { buildsOn, fillStep } from './step.ts';
 import { readWork, type Work, writeWork } from './work.ts';
 
@@ -62,7 +63,11 @@ export async function prepare(
   if ('ending' in pre) return pre;
   const session = resumable(task, plan) ? (task.state.session ?? null) : null;
   const names = task.spec.skills ?? plan.role.skills ?? [];
-  const { skills, problems } = readSkills(ctx.workspace, names);
+  const run_dir = ctx.workspace.run(task.id, lock.attempt);
+  const { skills: found, problems } = readSkills(ctx.workspace, names);
+  const skills = found.map((skill) => ({ ...skill, dir: skillDir(run_dir, skill.name) }));
+  const { agent } = plan.chosen;
+  const opens = skills.length > 0 && (agent.opensSkills?.(await ctx.agents.lacks(agent.name)) ?? false);
   const notes = readNotes(ctx.workspace, plan.notes);
   if (plan.notes !== undefined && notes === null) problems.push(`notes: ${plan.notes} cannot be read`);
   const { prompt, left } = buildPrompt({
@@ -80,6 +85,7 @@ export async function prepare(
     passing: (plan.helps !== null && plan.helps.kind !== 'test') || plan.divides,
     resumed: session !== null,
     skills,
+    opens,
     notes,
     tokens: ctx.settings.context.tokens,
   });
@@ -101,12 +107,12 @@ export async function prepare(
     }),
     endpoints: plan.endpoints,
     output_schema: plan.schema,
-    skills: names,
+    skills: skills.map(({ name, description, dir }) => ({ name, description, dir })),
     max_turns: task.spec.max_turns ?? plan.role.max_turns ?? null,
     budget_usd: usdLeft(plan.caps),
     body: filled.body,
     ...(plan.pattern ? { pattern: callOf(ctx, task, filledIn(plan.pattern, filled.fill), work) } : {}),
-    run_dir: ctx.workspace.run(task.id, lock.attempt),
+    run_dir,
   };
   return { work, request, env: { ...pre.env, ...filled.env } };
 }
@@ -141,8 +147,8 @@ async function dependencies(ctx: Context, task: Task) {
   const found = await Promise.all(task.spec.depends_on.map((id) => ctx.queue.get(id)));
   return found.flatMap((one) => {
     if (one?.queue !== 'done') return [];
-    const result = typeof one.state.result === 'string' ? one.state.result.slice(0, 2000) : '';
-    return [{ id: one.id, title: one.title, branch: one.state.branch ?? null, result }];
+    const { result = '', branch = null } = one.state;
+    return [{ id: one.id, title: one.title, branch, result: textOf(result) }];
   });
 }
 

@@ -14,6 +14,7 @@ import {
 import { dirname, join } from 'node:path';
 import { errno, TowpathError } from '../errors.ts';
 import { redact } from '../secrets.ts';
+import { headChars } from '../task/cut.ts';
 import type { State, StateChange } from '../task/terms.ts';
 import { addFeedback } from './ending.ts';
 import type { Work } from './work.ts';
@@ -110,11 +111,12 @@ export function answered(
       'put it into a file and name that',
     );
   const question = state.question ?? '';
-  const quoted = question.length > QUOTED_CHARS ? `${question.slice(0, QUOTED_CHARS)} …` : question;
-  const lead = from === 'default' ? 'Nobody answered in time. The answer by default' : 'The answer';
+  const quoted = question.length > QUOTED_CHARS ? `${headChars(question, QUOTED_CHARS)} …` : question;
+  // The last line is the same for both: programs look for it.
+  const lead = from === 'default' ? 'Nobody answered in time, so this is the answer by default.\n' : '';
   const feedback = addFeedback(
     state.feedback,
-    { feedback: `You asked: ${quoted}\n\n${lead}: ${answer}`, reason: '', from },
+    { feedback: `You asked: ${quoted}\n\n${lead}The answer: ${answer}`, reason: '', from },
     Date.now(),
     state.runs ?? null,
   );

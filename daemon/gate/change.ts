@@ -1,8 +1,8 @@
 // What a task changed, as text for an agent to read: the diff up to a size, with the command that shows all of it.
 import type { Work } from '../attempt/work.ts';
 import type { Task } from '../queue/port.ts';
+import { fenced } from '../task/fence.ts';
 import { changes, diff } from '../worktree/commit.ts';
-import { fenced } from './checks.ts';
 import { commitOf } from './helper.ts';
 
 export interface Change {

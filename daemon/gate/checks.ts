@@ -2,6 +2,7 @@
 import { now } from '../clock.ts';
 import { childEnv } from '../process/env.ts';
 import { run } from '../process/run.ts';
+import { fenced } from '../task/fence.ts';
 import type { Check } from '../task/terms.ts';
 
 /** A command that an agent has named as evidence: run as a check is, under what its agent is wrapped in. */
@@ -98,11 +99,4 @@ export function checkFeedback(evidence: readonly Evidence[]): string {
         `The check ${commandText(of)} failed${code === null ? '' : ` with exit code ${code}`}.\n\n${output ? fenced(output.slice(-4000)) : 'It printed nothing.'}`,
     )
     .join('\n\n');
-}
-
-/** Output as a fenced block; a longer fence than any inside keeps it from ending early. */
-export function fenced(text: string): string {
-  const longest = Math.max(2, ...[...text.matchAll(/`+/g)].map((ticks) => ticks[0].length));
-  const fence = '`'.repeat(longest + 1);
-  return `${fence}\n${text}\n${fence}`;
 }

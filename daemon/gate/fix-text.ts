@@ -1,6 +1,7 @@
 // What an agent is given to read that mends failed checks: what failed, the task, the change.
+import { fenced } from '../task/fence.ts';
 import { type Change, changeText } from './change.ts';
-import { commandText, type Evidence, fenced } from './checks.ts';
+import { commandText, type Evidence } from './checks.ts';
 import { taskBlock } from './review-text.ts';
 
 export interface ToMend {

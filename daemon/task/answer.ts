@@ -8,6 +8,10 @@ import { messageOf, TowpathError } from '../errors.ts';
 export type Schema = Record<string, unknown>;
 
 const MAX_BYTES = 256 * 1024;
+/** How deep a value may be nested. */
+const DEPTH = 100;
+/** So long a value may be that is kept as the result of a task, characters of its JSON: it is cut by nobody. */
+export const RESULT_JSON = 64 * 1024;
 /** What is told of what does not fit: so many places. */
 const TOLD = 5;
 
@@ -104,11 +108,18 @@ export type Judged = { value: unknown } | { problem: string };
 export function judgeAnswer(text: string, schema: Schema, structured?: unknown): Judged {
   const found = structured === undefined ? jsonIn(text) : { value: structured };
   if (!found) return { problem: 'the final answer holds no JSON: answer with the JSON value alone' };
+  // A schema that refers to itself would follow it until the stack is used up.
+  if (isDeeper(found.value, DEPTH)) return { problem: `the final answer is nested deeper than ${DEPTH} times` };
   const fits = compile(schema);
   if (fits(found.value)) return found;
   const all = fits.errors ?? [];
   const more = all.length > TOLD ? `; and ${all.length - TOLD} more` : '';
   return { problem: `the final answer does not fit the schema: ${all.slice(0, TOLD).map(wordsOf).join('; ')}${more}` };
+}
+
+function isDeeper(value: unknown, most: number): boolean {
+  const inside = typeof value === 'object' && value !== null ? Object.values(value) : [];
+  return inside.length > 0 && (most === 0 || inside.some((one) => isDeeper(one, most - 1)));
 }
 
 function wordsOf({ instancePath, message = 'is wrong', params }: ErrorObject): string {

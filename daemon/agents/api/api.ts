@@ -21,10 +21,12 @@ export const api: Agent = {
     resume: true,
     chooses_session: true,
     tells_cost: false,
-    structured_output: false,
+    structured_output: true,
     mcp: true,
     endpoints: APIS,
   }),
+
+  opensSkills: () => true,
 
   validateConfig(settings) {
     const own = (['command', 'args'] as const).filter((key) => (settings[key] ?? []).length > 0);
@@ -55,6 +57,8 @@ function launch(request: AgentRequest, settings: AgentSettings): Launch {
     permissions: settings.permissions,
     max_turns: request.max_turns,
     mcp: mcpOf(request),
+    skills: request.skills,
+    output_schema: request.output_schema,
     servers: serversOf(request),
     session,
     resume: request.session !== null,

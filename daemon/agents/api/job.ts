@@ -1,5 +1,5 @@
 // What the program of the api agent is told on its stdin: the adapter writes it, the program reads it.
-import type { AgentSettings, McpServer } from '../port.ts';
+import type { AgentSettings, HandedSkill, McpServer } from '../port.ts';
 
 /** A model server to ask, and the model's name there. Keys are named, never told. */
 export interface Server {
@@ -22,6 +22,9 @@ export interface Job {
   permissions: AgentSettings['permissions'];
   max_turns: number | null;
   mcp: Record<string, McpServer>;
+  skills: HandedSkill[];
+  /** What the final answer must fit. */
+  output_schema: Record<string, unknown> | null;
   /** The one to use first comes first. */
   servers: Server[];
   session: string;

@@ -8,6 +8,7 @@ import type { Job } from './job.ts';
 import { type Answer, ask, type Call } from './model.ts';
 import type { Router } from './router.ts';
 import { tell } from './tell.ts';
+import type { AnswerTool } from './tools/answer.ts';
 import type { Done, Tool } from './tools/tool.ts';
 import { REFUSED } from './tools/tools.ts';
 
@@ -24,23 +25,25 @@ export interface Run {
   conversation: Conversation;
   router: Router;
   tools: Tool[];
+  /** By which an answer is given that must fit a schema. */
+  answer: AnswerTool | null;
   /** What the model calls used so far. */
   used: Tokens;
 }
 
 /** The final answer. Throws a `Fault` when there is none. */
 export async function converse(run: Run): Promise<string> {
-  const { job, conversation, tools } = run;
-  const system = systemPrompt(job, tools);
+  const { job, conversation } = run;
   const steps = job.max_turns ?? STEPS;
   conversation.add({ role: 'user', content: job.prompt });
   let nudges = 0;
   for (let step = 0; step < steps; step++) {
-    const answer = await run.router.ask((server) => ask(server, system, conversation.messages, tools));
+    const answer = step === 0 ? await firstAnswer(run) : await answerOf(run);
     note(run, answer);
     if (answer.calls.length > 0) {
       nudges = 0;
       for (const call of answer.calls) await perform(run, call);
+      if (typeof run.answer?.given === 'string') return run.answer.given;
       continue;
     }
     const wanting = nudgeFor(answer);
@@ -49,6 +52,26 @@ export async function converse(run: Run): Promise<string> {
     conversation.add({ role: 'user', content: wanting });
   }
   throw new Fault('max_turns', `no answer after ${steps} steps (max_turns)`);
+}
+
+const offered = ({ tools, answer }: Run): Tool[] => (answer ? [...tools, answer] : tools);
+
+function answerOf(run: Run): Promise<Answer> {
+  const tools = offered(run);
+  const system = systemPrompt(run.job, tools, run.answer !== null);
+  return run.router.ask((server) => ask(server, system, run.conversation.messages, tools));
+}
+
+/** Some servers refuse tools whose schema they cannot make a grammar of: the answer then comes as text, as the prompt says. */
+async function firstAnswer(run: Run): Promise<Answer> {
+  try {
+    return await answerOf(run);
+  } catch (thrown) {
+    if (!run.answer || !(thrown instanceof Fault) || thrown.outcome !== 'failed') throw thrown;
+    tell({ type: 'log', content: `${thrown.message}: asked again without the tool ${run.answer.name}` });
+    run.answer = null;
+    return answerOf(run);
+  }
 }
 
 function note({ conversation, used }: Run, { message, reasoning, text, calls, usage }: Answer): void {
@@ -66,9 +89,10 @@ function nudgeFor({ finish, text }: Answer): string | null {
   return text.trim() ? null : EMPTY;
 }
 
-async function perform({ conversation, tools }: Run, { id, name, input, invalid }: Call): Promise<void> {
+async function perform(run: Run, { id, name, input, invalid }: Call): Promise<void> {
+  const { conversation } = run;
   tell({ type: 'tool_call', id, name, content: summary(input) });
-  const tool = tools.find((one) => one.name === name);
+  const tool = offered(run).find((one) => one.name === name);
   const done: Done = tool && !invalid ? await tool.run(input) : { text: REFUSED[name] ?? invalid ?? '', failed: true };
   // A command may find our keys, since it runs as the same user: neither the model nor a file is told of them.
   const text = redact(done.text || `there is no tool ${name}`);
@@ -76,12 +100,14 @@ async function perform({ conversation, tools }: Run, { id, name, input, invalid 
   tell({ type: 'tool_result', id, content: text, is_error: done.failed });
 }
 
-const systemPrompt = ({ worktree, system_prompt }: Job, tools: readonly Tool[]): string =>
+const systemPrompt = ({ worktree, system_prompt }: Job, tools: readonly Tool[], asTool: boolean): string =>
   [
     system_prompt.trim(),
     `You work alone in ${worktree}; nobody answers while you do. Paths are relative to it, and nothing outside of it can be reached. ` +
       `You have these tools: ${tools.map(({ name }) => name).join(', ')}. Look before you change, and check what you did. ` +
-      'When all is done, say in a few sentences what you did, and call no tool: that ends your work.',
+      (asTool
+        ? 'When all is done, give your answer with the last of them: that ends your work.'
+        : 'When all is done, say in a few sentences what you did, and call no tool: that ends your work.'),
   ]
     .filter(Boolean)
     .join('\n\n');

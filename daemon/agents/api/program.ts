@@ -9,6 +9,7 @@ import { type Job, keyNames } from './job.ts';
 import { converse } from './loop.ts';
 import { Router } from './router.ts';
 import { tell } from './tell.ts';
+import type { AnswerTool } from './tools/answer.ts';
 import { toolEnv } from './tools/command.ts';
 import { toolsFor } from './tools/tools.ts';
 
@@ -38,7 +39,8 @@ async function main(): Promise<void> {
   try {
     const used = { input: 0, output: 0, cache_read: 0, cache_write: 0 };
     const tools = [...toolsFor(job, env), ...servers.tools];
-    const output = await converse({ job, conversation, router: new Router(job.servers), tools, used });
+    const answer = await answerFor(job);
+    const output = await converse({ job, conversation, router: new Router(job.servers), tools, answer, used });
     tell({ type: 'result', success: true, output, usage: used, session: job.session });
   } finally {
     await servers.close();
@@ -50,6 +52,13 @@ async function mcpServers({ mcp, worktree }: Job, env: Record<string, string>) {
   if (Object.keys(mcp).length === 0) return { tools: [], close: async () => {} };
   const { openServers } = await import('./tools/mcp.ts');
   return openServers(mcp, { cwd: worktree, env });
+}
+
+/** Its validator is loaded where it is wanted. */
+async function answerFor({ output_schema }: Job): Promise<AnswerTool | null> {
+  if (!output_schema) return null;
+  const { answerTool } = await import('./tools/answer.ts');
+  return answerTool(output_schema);
 }
 
 await main().catch((thrown: unknown) => {

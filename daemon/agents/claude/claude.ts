@@ -1,5 +1,5 @@
 // Claude Code (`claude -p`): how it is found, started and read.
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
@@ -40,7 +40,7 @@ const PROGRAM = {
     ...['--dangerously-skip-permissions', '--allowedTools', '--tools', '--mcp-config', '--strict-mcp-config'],
     '--setting-sources',
   ],
-  likes: ['--disallowedTools', '--max-budget-usd', '--json-schema'],
+  likes: ['--disallowedTools', '--max-budget-usd', '--json-schema', '--plugin-dir'],
 };
 
 export const claude: Agent = {
@@ -67,6 +67,8 @@ export const claude: Agent = {
     mcp: true,
   }),
 
+  opensSkills: (lacks) => !lacks.includes('--plugin-dir'),
+
   validateConfig(settings) {
     const own = settings.args.filter((arg) => OWN_FLAGS.has(arg.split('=')[0]!));
     return own.map((arg) => `agents.claude.args: ${arg} is set by towpath: leave it out`);
@@ -88,7 +90,9 @@ function launch(request: AgentRequest, settings: AgentSettings, lacks: readonly 
   const mcpServers = Object.fromEntries(Object.entries(request.mcp).filter(([, server]) => server !== null));
   if (Object.keys(mcpServers).length > 0)
     argv.push('--mcp-config', write(request, 'mcp.json', JSON.stringify({ mcpServers })), '--strict-mcp-config');
-  argv.push(...permissionFlags(settings.permissions, Object.keys(request.mcp), lacks));
+  const skills = request.skills.length > 0 && !lacks.includes('--plugin-dir');
+  if (skills) argv.push('--plugin-dir', plugin(request));
+  argv.push(...permissionFlags(settings.permissions, toolsOf(request, skills), skills, lacks));
   if (request.max_turns !== null) argv.push('--max-turns', String(request.max_turns));
   if (request.budget_usd !== null && !lacks.includes('--max-budget-usd'))
     argv.push('--max-budget-usd', String(request.budget_usd));
@@ -99,13 +103,30 @@ function launch(request: AgentRequest, settings: AgentSettings, lacks: readonly 
   return { argv, stdin: request.prompt, env: environment(settings) };
 }
 
+/** The skills of the run as a plugin of this run alone: its tool `Skill` then has them as `towpath:<name>`. */
+function plugin(request: AgentRequest): string {
+  const dir = join(request.run_dir, 'plugin');
+  mkdirSync(join(dir, '.claude-plugin'), { recursive: true });
+  const about = { name: 'towpath', version: '1.0.0', description: 'The skills of this task' };
+  writeFileSync(join(dir, '.claude-plugin', 'plugin.json'), JSON.stringify(about), { mode: 0o600 });
+  if (!existsSync(join(dir, 'skills'))) symlinkSync(join('..', 'skills'), join(dir, 'skills'));
+  return dir;
+}
+
+/** What needs no leave: the servers of the run, and reading what its skills name. */
+const toolsOf = ({ mcp, run_dir }: AgentRequest, skills: boolean): string[] => [
+  ...Object.keys(mcp).map((name) => `mcp__${name}`),
+  ...(skills ? ['skills', 'plugin/skills'].map((dir) => `Read(/${join(run_dir, dir)}/**)`) : []),
+];
+
 function permissionFlags(
   permissions: AgentSettings['permissions'],
-  servers: string[],
+  tools: string[],
+  skills: boolean,
   lacks: readonly string[],
 ): string[] {
   const never = lacks.includes('--disallowedTools') ? [] : ['--disallowedTools', NEVER];
-  const allowed = servers.length ? ['--allowedTools', servers.map((name) => `mcp__${name}`).join(',')] : [];
+  const allowed = tools.length ? ['--allowedTools', tools.join(',')] : [];
   switch (permissions) {
     case 'full':
       return ['--dangerously-skip-permissions', ...never];
@@ -117,7 +138,7 @@ function permissionFlags(
         '--permission-mode',
         'dontAsk',
         '--tools',
-        'Bash,Read,Grep,Glob',
+        `Bash,Read,Grep,Glob${skills ? ',Skill' : ''}`,
         ...allowed,
         '--setting-sources',
         'user',

@@ -1,7 +1,9 @@
 // Codex (`codex exec --json`): how it is found, started and read.
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
+import { isStrict } from '../../task/strict.ts';
 import { lookFor } from '../look.ts';
 import type { Agent, AgentRequest, AgentSettings, Endpoint, Launch, Probe } from '../port.ts';
 import { serversConfig } from './mcp.ts';
@@ -53,7 +55,7 @@ const PROGRAM = {
     ...['--json', '--config', '--model', '--sandbox', '--dangerously-bypass-approvals-and-sandbox', 'resume'],
     '--skip-git-repo-check',
   ],
-  likes: ['--ignore-rules'],
+  likes: ['--ignore-rules', '--output-schema'],
 };
 
 export const codex: Agent = {
@@ -73,11 +75,14 @@ export const codex: Agent = {
       chooses_session: false,
       tells_session: true,
       tells_cost: false,
-      structured_output: false,
+      structured_output: true,
       mcp: true,
     },
     endpoints: ['responses'],
   }),
+
+  // What it knows of its own skills is the same: a list of names and files, which it reads by its shell, in every sandbox.
+  opensSkills: () => true,
 
   validateConfig(settings) {
     const own = settings.args.filter((arg) => OWN_FLAGS.has(arg.split('=')[0]!));
@@ -107,11 +112,21 @@ function launch(request: AgentRequest, settings: AgentSettings, lacks: readonly 
   argv.push(...permissionFlags(settings.permissions, lacks));
   if (request.model) argv.push('--model', request.model);
   for (const one of config) argv.push('--config', one);
+  // A server of one's own may refuse a schema, and the service refuses all but strict ones: the prompt holds it as well.
+  const schema = endpoint || lacks.includes('--output-schema') ? null : request.output_schema;
+  if (schema && isStrict(schema)) argv.push('--output-schema', write(request, 'schema.json', JSON.stringify(schema)));
   argv.push(...settings.args);
   if (request.session) argv.push('resume', request.session);
   argv.push('-');
   for (const [name, value] of Object.entries(settings.env)) if (value !== true) env[name] = value;
   return { argv, stdin: prompt(request), env };
+}
+
+function write(request: AgentRequest, name: string, text: string): string {
+  const path = join(request.run_dir, name);
+  mkdirSync(request.run_dir, { recursive: true });
+  writeFileSync(path, text, { mode: 0o600 });
+  return path;
 }
 
 /** There is no file from which codex would take a text in addition to its own, so the role speaks first in the conversation. */

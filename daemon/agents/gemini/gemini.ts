@@ -56,6 +56,9 @@ export const gemini: Agent = {
     ...{ resume: true, chooses_session: true, tells_cost: false, structured_output: false, mcp: true },
   }),
 
+  // Its own tool for skills is refused without a person unless all is allowed, and the worktree's skills win over ours by their names.
+  opensSkills: (lacks) => !lacks.includes('--include-directories'),
+
   validateConfig(settings) {
     const flags = settings.args.filter((arg) => OWN_FLAGS.has(arg.split('=')[0]!));
     const names = OWN_NAMES.filter((name) => name in settings.env);
@@ -79,6 +82,8 @@ function launch(request: AgentRequest, settings: AgentSettings, lacks: readonly 
   if (skips) argv.push('--skip-trust');
   if (request.model) argv.push('--model', request.model);
   argv.push(...(request.session ? ['--resume', request.session] : ['--session-id', request.new_session]));
+  if (!lacks.includes('--include-directories'))
+    for (const { dir } of request.skills) argv.push('--include-directories', dir);
   argv.push(...settings.args);
   const home = homeOf(settings, process.env);
   const own = makeHome(request, home, defaultLogin(settings, process.env));
@@ -114,7 +119,7 @@ async function probe(settings: AgentSettings, outside: NodeJS.ProcessEnv): Promi
     {
       ...{ name: 'gemini', install: 'npm install -g @google/gemini-cli', env: QUIET, help: ['--help'] },
       needs: ['--output-format', '--approval-mode', '--session-id', '--resume', '--model'],
-      likes: ['--skip-trust'],
+      likes: ['--skip-trust', '--include-directories'],
     },
     settings,
     outside,

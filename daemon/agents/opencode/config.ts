@@ -30,7 +30,10 @@ export function configOf(request: AgentRequest, permissions: AgentSettings['perm
     snapshot: false,
     instructions,
     plugin: [new URL('./tell.ts', import.meta.url).href],
-    permission: { ...PERMISSIONS[permissions], ...Object.fromEntries(servers.map(([name]) => [`${name}_*`, 'allow'])) },
+    permission: {
+      ...permissionsOf(permissions, request),
+      ...Object.fromEntries(servers.map(([name]) => [`${name}_*`, 'allow'])),
+    },
     mcp: Object.fromEntries(servers.map(([name, server]) => [name, serverOf(server)])),
     ...(request.max_turns === null ? {} : { agent: { build: { steps: request.max_turns } } }),
     ...(endpoint?.base_url ? { provider: { [providerOf(endpoint)]: provider(endpoint) } } : {}),
@@ -49,6 +52,13 @@ const PERMISSIONS: Record<AgentSettings['permissions'], Json> = {
   edits: { ...CALM, ...INSIDE, edit: 'allow' },
   read: { ...CALM, ...INSIDE, edit: 'deny' },
 };
+
+/** Of what lies outside, the run's copies of its skills may be read. The last rule that fits counts. */
+function permissionsOf(permissions: AgentSettings['permissions'], { skills }: AgentRequest): Json {
+  if (permissions === 'full' || skills.length === 0) return PERMISSIONS[permissions];
+  const readable = Object.fromEntries(skills.map(({ dir }) => [`${dir}/*`, 'allow']));
+  return { ...PERMISSIONS[permissions], external_directory: { '*': 'deny', ...readable } };
+}
 
 /** null: one of the user's own, which may be turned off for all but this. */
 function serverOf(server: McpServer | null): Json {

@@ -68,6 +68,9 @@ export const opencode: Agent = {
     endpoints: ['openai', 'responses', 'anthropic'],
   }),
 
+  // Its own tool for skills wants a ripgrep that it downloads, and reads the worktree's skills beside ours.
+  opensSkills: () => true,
+
   validateConfig(settings) {
     const flags = settings.args.filter((arg) => OWN_FLAGS.has(arg.split('=')[0]!));
     const models = Object.values(settings.models).filter((model) => !model.includes('/'));

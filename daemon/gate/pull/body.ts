@@ -1,6 +1,7 @@
 // The text of a pull request: the task, what its agent says of the work, and what reviewers and checks found.
 import type { Task } from '../../queue/port.ts';
-import { type Evidence, fenced } from '../checks.ts';
+import { fenced } from '../../task/fence.ts';
+import type { Evidence } from '../checks.ts';
 
 /** Servers take some 65,000 characters. */
 const TASK_CHARS = 20_000;

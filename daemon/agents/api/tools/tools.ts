@@ -4,11 +4,13 @@ import { commandTool } from './command.ts';
 import { Worktree } from './confine.ts';
 import { editTool, readTool, writeTool } from './files.ts';
 import { listTool, searchTool } from './search.ts';
+import { skillTool } from './skill.ts';
 import type { Tool } from './tool.ts';
 
-export function toolsFor({ worktree, permissions }: Job, env: Record<string, string>): Tool[] {
+export function toolsFor({ worktree, permissions, skills }: Job, env: Record<string, string>): Tool[] {
   const tree = new Worktree(worktree);
   const tools = [readTool(tree), listTool(tree), searchTool(tree)];
+  if (skills.length > 0) tools.push(skillTool(skills));
   if (permissions === 'read') return tools;
   tools.push(writeTool(tree), editTool(tree));
   if (permissions === 'edits') return tools;
