@@ -1,11 +1,11 @@
 // Runs a real agent CLI just as its adapter says, in a folder of its own, against a scripted model on loopback.
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
-import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Agent, AgentEvent, AgentRequest, AgentSettings, Verdict } from '../../daemon/agents/port.ts';
+import type { Agent, AgentEvent, AgentRequest, AgentSettings, HandedSkill, Verdict } from '../../daemon/agents/port.ts';
 import type { Dialect } from '../fakes/dialect.ts';
 import { type ModelServer, type Script, startModelServer } from '../fakes/model-server.ts';
 
@@ -80,9 +80,13 @@ export class CliBench {
   /** Starts it with the argv, the stdin and the variables of `launch`, and an environment of no more than the allowed names. */
   async run(script: Script, how: RunHow = {}): Promise<Ran> {
     this.model.play(script);
-    const run_dir = join(this.root, `run-${this.#runs++}`);
-    mkdirSync(run_dir);
-    const request = blankRequest({ worktree: this.repo, run_dir, ...how.request });
+    const request = blankRequest({
+      worktree: this.repo,
+      run_dir: join(this.root, `run-${this.#runs++}`),
+      ...how.request,
+    });
+    const { run_dir } = request;
+    mkdirSync(run_dir, { recursive: true });
     const launch = this.#agent.launch(request, { ...SETTINGS, command: this.#command, ...how.settings });
     // What the daemon lets through wins over what the adapter asks for, as in a run.
     const env: Record<string, string | undefined> = {
@@ -133,6 +137,16 @@ export class CliBench {
       await new Promise((done) => setTimeout(done, 50));
     }
   }
+}
+
+/** A skill as a run hands it over, with a file beside it. */
+export function handSkill(run_dir: string): HandedSkill & { file: string; beside: string } {
+  const dir = join(run_dir, 'skills', 'tidy');
+  mkdirSync(dir, { recursive: true });
+  const [file, beside] = [join(dir, 'SKILL.md'), join(dir, 'order.md')];
+  writeFileSync(file, '---\nname: tidy\ndescription: "how to tidy up here"\n---\n\nSweep first: see order.md.\n');
+  writeFileSync(beside, 'From the top to the bottom.\n');
+  return { name: 'tidy', description: 'how to tidy up here', dir, file, beside };
 }
 
 /** Polls until something is so. The caller's test has the time-out. */

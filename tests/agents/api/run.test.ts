@@ -5,9 +5,9 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { api } from '../../../daemon/agents/api/api.ts';
 import { anthropic } from '../../fakes/anthropic-messages.ts';
-import type { ModelServer, Script } from '../../fakes/model-server.ts';
+import type { Call, ModelServer, Script } from '../../fakes/model-server.ts';
 import { openaiChat } from '../../fakes/openai-chat.ts';
-import { CliBench, type Ran, type RunHow, until } from '../../helpers/cli-run.ts';
+import { CliBench, handSkill, type Ran, type RunHow, until } from '../../helpers/cli-run.ts';
 import { endpoint, FORMS, KEY, offered, results, sent, use } from './bench.ts';
 
 const usage = { input: 100, output: 50, cache_read: 30 };
@@ -202,3 +202,54 @@ function isRunning(pid: string): boolean {
     return false;
   }
 }
+
+test('it opens the skills of the run by a tool that reads nothing else', async () => {
+  const run_dir = join(bench.root, 'own');
+  const skill = handSkill(run_dir);
+  const open = (input: Record<string, unknown>) => use('open_skill', input);
+  const script = [
+    open({ name: 'tidy' }),
+    open({ name: 'tidy', file: 'order.md' }),
+    open({ name: 'tidy', file: '../../stdin' }),
+    open({ name: 'other' }),
+    { text: 'Swept.' },
+  ];
+  const { verdict } = await run(script, { request: { run_dir, skills: [skill] }, settings: { permissions: 'read' } });
+  expect(verdict).toMatchObject({ outcome: 'ok', output: 'Swept.' });
+  const [whole, beside, out, other] = results(model.main.at(-1));
+  expect([whole, beside]).toEqual([expect.stringContaining('Sweep first'), 'From the top to the bottom.\n']);
+  expect(out).toContain('../../stdin is outside');
+  expect(other).toBe('there is no skill other, but tidy');
+  await run([{ text: 'None.' }]);
+  expect(offered(model.main.at(-1))).not.toContain('open_skill');
+});
+
+describe('an answer by a schema', () => {
+  const schema = { type: 'object', properties: { n: { type: 'integer' } }, required: ['n'] };
+
+  test.each(FORMS)('is given by a tool, and what does not fit is told at once (%s)', async (form) => {
+    const script = [use('final_answer', { n: 'many' }), use('final_answer', { n: 3 }), { text: 'never asked' }];
+    const { verdict } = await run(script, { request: { output_schema: schema } }, form);
+    expect(verdict).toMatchObject({ outcome: 'ok', output: '{"n":3}' });
+    expect(results(model.main.at(-1))).toEqual(['the final answer does not fit the schema: /n must be integer']);
+    expect(model.main).toHaveLength(2);
+    // The session goes on from there.
+    const again = await run(
+      [{ text: '{"n":4}' }],
+      { request: { output_schema: schema, session: verdict.session } },
+      form,
+    );
+    expect(again.verdict).toMatchObject({ outcome: 'ok', output: '{"n":4}' });
+  });
+
+  test('a value that is no object is wrapped; a server that refuses the tool is asked without it', async () => {
+    const list = { type: 'array', items: { type: 'integer' } };
+    const { verdict } = await run([use('final_answer', { answer: [1, 2] })], { request: { output_schema: list } });
+    expect(verdict).toMatchObject({ outcome: 'ok', output: '[1,2]' });
+    const refusing = (call: Call) =>
+      offered(call).includes('final_answer') ? { fault: { status: 400, message: 'no grammar' } } : { text: '[3]' };
+    const { verdict: plain, events } = await run(refusing, { request: { output_schema: list } });
+    expect(plain).toMatchObject({ outcome: 'ok', output: '[3]' });
+    expect(events.some((event) => event.type === 'log' && event.content.includes('without the tool'))).toBe(true);
+  });
+});

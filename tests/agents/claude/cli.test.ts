@@ -6,7 +6,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { claude } from '../../../daemon/agents/claude/claude.ts';
 import { anthropic } from '../../fakes/anthropic-messages.ts';
 import type { Script } from '../../fakes/model-server.ts';
-import { SETTINGS as base, CliBench, type Ran, type RunHow, until } from '../../helpers/cli-run.ts';
+import { SETTINGS as base, CliBench, handSkill, type Ran, type RunHow, until } from '../../helpers/cli-run.ts';
 import { CLAUDE_VERSION, CLIS, MCP_SERVER, storedSession } from '../../helpers/clis.ts';
 
 const write = (path: string, content = 'hello\n') => ({
@@ -217,6 +217,30 @@ describe('real Claude Code CLI', () => {
     );
     expect(ran.verdict).toMatchObject({ outcome: 'ok', structured: { verdict: 'accept' } });
   });
+
+  test.each(['full', 'edits', 'read'] as const)(
+    'with %s it is offered the skills of the run, and opens them',
+    async (permissions) => {
+      const run_dir = join(root, 'own');
+      const skill = handSkill(run_dir);
+      mkdirSync(join(repo, '.claude/skills/tidy'), { recursive: true });
+      writeFileSync(join(repo, '.claude/skills/tidy/SKILL.md'), '---\nname: tidy\ndescription: x\n---\nNever sweep.\n');
+      const steps = [
+        { tools: [{ name: 'Skill', input: { skill: 'towpath:tidy' } }] },
+        { tools: [{ name: 'Read', input: { file_path: skill.beside } }] },
+        { tools: [{ name: 'Read', input: { file_path: join(run_dir, 'plugin/skills/tidy/order.md') } }] },
+        { text: 'Swept.' },
+      ];
+      const ran = await run(steps, { request: { run_dir, skills: [skill] }, settings: { permissions } });
+      expect(ran.verdict).toMatchObject({ outcome: 'ok', output: 'Swept.' });
+      const sent = (call: number) => JSON.stringify(model.main.at(call)!.body);
+      expect(sent(0)).toContain('towpath:tidy: how to tidy up here');
+      expect(sent(0)).not.toContain('Sweep first');
+      expect(sent(1)).toContain('Sweep first: see order.md.');
+      expect(sent(-1).split('From the top to the bottom.')).toHaveLength(3);
+      expect(sent(-1)).not.toContain('Never sweep');
+    },
+  );
 
   test('bad flags say why on one line', async () => {
     const { verdict } = await run([], { settings: { args: ['--no-such-flag'] } });

@@ -6,7 +6,7 @@ import { codex } from '../../../daemon/agents/codex/codex.ts';
 import type { Endpoint } from '../../../daemon/agents/port.ts';
 import type { Script } from '../../fakes/model-server.ts';
 import { responses } from '../../fakes/openai-responses.ts';
-import { SETTINGS as base, CliBench, type Ran, type RunHow, until } from '../../helpers/cli-run.ts';
+import { SETTINGS as base, CliBench, handSkill, type Ran, type RunHow, until } from '../../helpers/cli-run.ts';
 import { CLIS, CODEX_VERSION, MCP_SERVER } from '../../helpers/clis.ts';
 
 const patch = (path: string, line = 'hello') => ({
@@ -251,6 +251,46 @@ describe('real Codex CLI', () => {
       expect(argv).not.toContain('Write hello.txt');
     },
   );
+
+  test('it reads the skills of the run where they lie, in every sandbox', async () => {
+    const run_dir = join(root, 'own');
+    const skill = handSkill(run_dir);
+    for (const permissions of ['full', 'edits', 'read'] as const) {
+      const ran = await run([sh(`cat ${skill.file} ${skill.beside}`), { text: 'Swept.' }], {
+        request: { run_dir: join(run_dir, permissions), skills: [skill] },
+        settings: { permissions },
+      });
+      expect(ran.verdict).toMatchObject({ outcome: 'ok', output: 'Swept.' });
+      for (const part of ['Sweep first', 'From the top to the bottom.']) expect(sent(-1)).toContain(part);
+    }
+  });
+
+  test('a strict schema goes to its own service, at once and when a session goes on; another one does not', async () => {
+    const schema = {
+      ...{ type: 'object', additionalProperties: false, required: ['verdict'] },
+      properties: { verdict: { type: 'string', enum: ['accept', 'reject'] } },
+    };
+    const answer = '{"verdict":"accept"}';
+    const own = {
+      settings: { args: ['--config', `openai_base_url="${model.url}/v1"`] },
+      env: { CODEX_API_KEY: 'not-a-key' },
+    };
+    const format = () => JSON.stringify(model.main.at(-1)!.body['text']);
+    const first = await run([sh('true'), { text: answer }], {
+      ...own,
+      request: { endpoints: [], output_schema: schema },
+    });
+    expect(first.verdict).toMatchObject({ outcome: 'ok', output: answer });
+    expect(model.main.at(-1)!.body['text']).toMatchObject({ format: { type: 'json_schema', strict: true, schema } });
+    const { session } = first.verdict;
+    await run([{ text: answer }], { ...own, request: { endpoints: [], output_schema: schema, session } });
+    expect(format()).toContain('json_schema');
+    const loose = { ...schema, required: [] };
+    await run([{ text: answer }], { ...own, request: { endpoints: [], output_schema: loose } });
+    expect(format() ?? '').not.toContain('json_schema');
+    await run([{ text: answer }], { request: { output_schema: schema } });
+    expect(format() ?? '').not.toContain('json_schema');
+  });
 
   test('bad flags say why on one line', async () => {
     const { verdict, code } = await run([], { settings: { args: ['--no-such-flag'] } });

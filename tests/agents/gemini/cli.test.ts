@@ -6,7 +6,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { gemini } from '../../../daemon/agents/gemini/gemini.ts';
 import { google } from '../../fakes/google-generate.ts';
 import type { Script } from '../../fakes/model-server.ts';
-import { CliBench, type Ran, type RunHow, SETTINGS, until } from '../../helpers/cli-run.ts';
+import { CliBench, handSkill, type Ran, type RunHow, SETTINGS, until } from '../../helpers/cli-run.ts';
 import { CLIS, MCP_SERVER } from '../../helpers/clis.ts';
 
 const write = (file_path: string, content = 'hello\n') => ({
@@ -213,6 +213,18 @@ describe('real Gemini CLI', () => {
     );
     expect(failed(edits)).toEqual([true, false, true]);
     expect([existsSync(outside), existsSync(join(repo, 'inside.txt'))]).toEqual([false, true]);
+  });
+
+  test('it reads the skills of the run, even when it may only read', async () => {
+    const run_dir = join(root, 'own');
+    const skill = handSkill(run_dir);
+    const read = (file_path: string) => ({ tools: [{ name: 'read_file', input: { file_path } }] });
+    const ran = await run([read(skill.file), read(skill.beside), { text: 'Swept.' }], {
+      request: { run_dir, skills: [skill] },
+      settings: { permissions: 'read' },
+    });
+    expect(ran.verdict).toMatchObject({ outcome: 'ok', output: 'Swept.' });
+    for (const part of ['Sweep first', 'From the top to the bottom.']) expect(asked(-1)).toContain(part);
   });
 
   test('MCP servers are those that are asked for; what the worktree names as commands is not run', async () => {

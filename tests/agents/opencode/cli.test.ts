@@ -1,5 +1,5 @@
 // The real opencode, started just as the adapter says, against a scripted model on loopback.
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { opencode } from '../../../daemon/agents/opencode/opencode.ts';
@@ -7,7 +7,7 @@ import type { Endpoint } from '../../../daemon/agents/port.ts';
 import { anthropic } from '../../fakes/anthropic-messages.ts';
 import type { Script } from '../../fakes/model-server.ts';
 import { openaiChat } from '../../fakes/openai-chat.ts';
-import { CliBench, type Ran, type RunHow, SETTINGS, until } from '../../helpers/cli-run.ts';
+import { CliBench, handSkill, type Ran, type RunHow, SETTINGS, until } from '../../helpers/cli-run.ts';
 import { CLIS, MCP_SERVER, OPENCODE_OFFLINE } from '../../helpers/clis.ts';
 
 /** It takes 3 s a run on an idle machine, and twenty times that on one where everything is tested at once. */
@@ -184,10 +184,23 @@ describe('real opencode', () => {
     async () => {
       const failed = (ran: Ran) => ran.events.filter((e) => e.type === 'tool_result').map((e) => e.is_error === true);
       const steps = [write(join(repo, 'evil')), bash('touch evil'), { text: 'Looked.' }];
-      const read = await run(steps, { settings: { permissions: 'read' } });
-      expect([read.verdict.outcome, failed(read)]).toEqual(['ok', [true, true]]);
-      expect(existsSync(join(repo, 'evil'))).toBe(false);
+      // The skills of a run lie outside of the worktree, and are all that may be read there.
+      const run_dir = join(root, 'own');
+      const skill = handSkill(run_dir);
       const outside = join(root, 'outside.txt');
+      writeFileSync(outside, 'none of yours\n');
+      const reads = [skill.file, skill.beside, outside].map((filePath) => ({
+        tools: [{ name: 'read', input: { filePath } }],
+      }));
+      const read = await run([...reads, ...steps], {
+        request: { run_dir, skills: [skill] },
+        settings: { permissions: 'read' },
+      });
+      expect([read.verdict.outcome, failed(read)]).toEqual(['ok', [false, false, true, true, true]]);
+      for (const part of ['Sweep first', 'From the top to the bottom.']) expect(sent()).toContain(part);
+      expect(sent()).not.toContain('none of yours');
+      expect(existsSync(join(repo, 'evil'))).toBe(false);
+      rmSync(outside);
       const edits = await run(
         [write(outside), write(join(repo, 'inside.txt')), bash('touch evil'), { text: 'Edited.' }],
         {
