@@ -41,21 +41,21 @@ export function fitTokens(sections: readonly Section[], tokens: number): { text:
     if (over() <= 0) break;
     const { text, name, whole } = section;
     const where = whole ? `; all of it: ${whole}` : '';
-    const note = (what: string) => `${name}: ${what} of ${text.length} characters${where}`;
+    const cutTo = (chars: number) => `${name}: cut to the first ${chars} of ${text.length} characters${where}`;
     // As long as it can become, so that what is told of it fits as well.
-    left.push(note(`the first ${text.length}`));
+    left.push(cutTo(text.length));
     const fits = sizeOf(text) - Math.max(0, over()) - sizeOf(CUT) - FENCE_BYTES;
     left.pop();
     if (fits < LEAST_BYTES) {
       section.text = '';
-      left.push(note('nothing'));
+      left.push(`${name}: left out, ${text.length} characters${where}`);
     } else {
       const cut = headBytes(text, fits);
       // At the end of a line, where there is one.
       const line = cut.lastIndexOf('\n');
       const shown = line > cut.length / 2 ? cut.slice(0, line) : cut;
       section.text = `${shown}${openFence(shown)}${CUT}`;
-      left.push(note(`the first ${shown.length}`));
+      left.push(cutTo(shown.length));
     }
   }
   return { text: joined(kept, left), left };
@@ -73,6 +73,6 @@ function openFence(text: string): string {
 function joined(sections: readonly Section[], left: readonly string[]): string {
   const told = left.slice(0, TOLD).map((one) => `- ${one}`);
   if (left.length > TOLD) told.push(`- and ${left.length - TOLD} more`);
-  const last = told.length > 0 ? [`## Left out, since it would be too long\n\nHere stands:\n\n${told.join('\n')}`] : [];
+  const last = told.length > 0 ? [`## Left out, since it would be too long\n\n${told.join('\n')}`] : [];
   return [...sections.flatMap(partsOf), ...last].join(GAP);
 }

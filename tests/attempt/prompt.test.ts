@@ -61,10 +61,10 @@ describe('buildPrompt', () => {
 
   it('tells what was cut and where all of it is', () => {
     const { prompt, left } = buildPrompt(parts({ tokens: 1800 }));
-    expect(left[0]).toMatch(/^notes \(NOTES\.md\): nothing of \d+ characters; all of it: \/ws\/NOTES\.md$/);
+    expect(left[0]).toMatch(/^notes \(NOTES\.md\): left out, \d+ characters; all of it: \/ws\/NOTES\.md$/);
     expect(left.find((one) => one.startsWith('answer'))).toMatch(/^answer of d: .*; all of it: towpath show d$/);
     expect(left.find((one) => one.startsWith('skill'))).toMatch(
-      /^skill review: (nothing|the first \d+) of \d+ characters; all of it: \/run\/skills\/review\/SKILL\.md$/,
+      /^skill review: (left out,|cut to the first \d+ of) \d+ characters; all of it: \/run\/skills\/review\/SKILL\.md$/,
     );
     expect(prompt.length).toBeLessThanOrEqual(1800 * 4 + 1);
   });
@@ -168,7 +168,7 @@ describe('fitTokens', () => {
         // Above the budget is only what may not be cut, with what is told of the rest.
         if (Buffer.byteLength(text) > tokens * 4) expect(left).toHaveLength(cuttable.length);
         if (left.length === 0) expect(text).not.toContain('Left out');
-        expect(text.split('\n').filter((line) => /^- part \d+: (nothing|the first)/.test(line))).toHaveLength(
+        expect(text.split('\n').filter((line) => /^- part \d+: (left out|cut to)/.test(line))).toHaveLength(
           left.length,
         );
       }),
@@ -187,7 +187,7 @@ describe('fitTokens', () => {
       400,
     );
     expect(left).toHaveLength(1);
-    expect(left[0]).toMatch(/^long: the first \d+ of /);
+    expect(left[0]).toMatch(/^long: cut to the first \d+ of /);
     expect(fitted).toMatch(/x\n```\n\[…\]\n\nThe rules\./);
   });
 });

@@ -1,18 +1,30 @@
 // Skills and notes reach the agent; one that does not exist is refused; what does not fit is left out and told.
-import { readFileSync } from 'node:fs';
+import { readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { workspaces } from '../helpers/workspace.ts';
 
 const make = workspaces();
 const SETTINGS = 'agent: bot\nagents: {bot: {command: [./bot]}}\nretry: {initial: 100ms}\n';
-const BOT = '#!/bin/sh\ncat > "$TOWPATH_WORKSPACE/request-$TOWPATH_TASK_ID.json"\n';
+const BOT = `#!/bin/sh
+cat > "$TOWPATH_WORKSPACE/request-$TOWPATH_TASK_ID.json"
+copy=$TOWPATH_WORKSPACE/.towpath/runs/$TOWPATH_TASK_ID/1/skills/tidy
+if [ -d "$copy" ]; then echo spoilt >> "$copy/order.md"; fi
+`;
 const skill = (text: string) => `---\nname: tidy\ndescription: how to tidy\n---\n${text}\n`;
 
 it('a skill of the task or of its role is in the prompt, with its folder', () => {
   const ws = make(`${SETTINGS}notes: docs/NOTES.md\nprojects: {app: {notes: docs/APP.md}, none: {notes: gone.md}}\n`);
   ws.file('bot', BOT, 0o755);
   ws.file('skills/tidy/SKILL.md', skill('Sweep first.'));
+  ws.file('skills/tidy/order.md', 'top down\n');
   ws.file('skills/plan/SKILL.md', 'Think first.');
+  ws.file('skills/huge/SKILL.md', 'x'.repeat(1024 * 1024 + 1));
+  ws.file('skills/latin/SKILL.md', '');
+  writeFileSync(ws.path('skills/latin/SKILL.md'), Buffer.from([0x4d, 0xfc, 0x6c, 0x6c]));
+  ws.file('skills/linked/SKILL.md', 'Look at secret.md.');
+  symlinkSync('/etc/hostname', ws.path('skills/linked/secret.md'));
+  symlinkSync('/etc', ws.path('skills/away'));
   ws.file('docs/NOTES.md', 'We use tabs.\n');
   ws.file('docs/APP.md', 'We use blanks.\n');
   ws.file('roles/planner.md', '---\nskills: [plan]\n---\nPlan.\n');
@@ -25,14 +37,23 @@ it('a skill of the task or of its role is in the prompt, with its folder', () =>
     ['lost', 'role: lost\n'],
     ['unknown', 'skills: [tidy, missing]\n'],
     ['out', 'skills: [../docs]\n'],
+    ['huge', 'skills: [huge]\n'],
+    ['latin', 'skills: [latin]\n'],
+    ['linked', 'skills: [linked]\n'],
+    ['away', 'skills: [away]\n'],
   ] as const)
     ws.file(`queues/incoming/${id}.md`, task(matter));
   const { stdout, stderr } = ws.drain();
   const asked = (id: string) =>
-    JSON.parse(readFileSync(ws.path(`request-${id}.json`), 'utf8')) as { prompt: string; skills: string[] };
-  expect(asked('own').skills).toEqual(['tidy']);
-  expect(asked('own').prompt).toContain(
-    `## Skill: tidy\n\nWhat it names lies in ${ws.path('skills/tidy')}.\n\nSweep first.\n`,
+    JSON.parse(readFileSync(ws.path(`request-${id}.json`), 'utf8')) as { prompt: string; skills: { dir: string }[] };
+  const dir = ws.path('.towpath/runs/own/1/skills/tidy');
+  expect(asked('own').skills).toEqual([{ name: 'tidy', description: 'how to tidy', dir }]);
+  expect(asked('own').prompt).toContain(`## Skill: tidy\n\nWhat it names lies in ${dir}.\n\nSweep first.\n`);
+  // The agent has a copy: what it writes there changes no skill.
+  expect(readFileSync(join(dir, 'order.md'), 'utf8')).toBe('top down\nspoilt\n');
+  expect(readFileSync(ws.path('skills/tidy/order.md'), 'utf8')).toBe('top down\n');
+  expect(readFileSync(join(dir, 'SKILL.md'), 'utf8')).toBe(
+    skill('\nSweep first.').replace('how to tidy', '"how to tidy"'),
   );
   expect(asked('own').prompt).toContain('## Notes of this project\n\nWe use tabs.\n');
   expect(asked('role').prompt).toContain('Think first.');
@@ -43,6 +64,10 @@ it('a skill of the task or of its role is in the prompt, with its folder', () =>
   expect(refused('lost')).toBe('skills: "nowhere" does not exist: write skills/nowhere/SKILL.md');
   expect(refused('unknown')).toBe('skills: "missing" does not exist: write skills/missing/SKILL.md');
   expect(refused('out')).toContain('skills: "../docs" is not allowed');
+  expect(refused('huge')).toContain('skills: "huge" is larger than 1 MiB');
+  expect(refused('latin')).toContain('skills: "latin" is no UTF-8 text');
+  expect(refused('linked')).toContain('skills: "linked" holds the link secret.md, which leads out of its folder');
+  expect(refused('away')).toContain('skills: "away" does not exist');
 });
 
 it('what does not fit is left out, and prompt and log say so', () => {
