@@ -73,6 +73,7 @@ const PACKAGES: Record<string, readonly string[]> = {
     'agents/api/tools/command.ts',
     'agents/api/tools/files.ts',
     'agents/api/tools/search.ts',
+    'agents/api/tools/skill.ts',
     'agents/api/tools/tool.ts',
     'agents/mcp.ts',
     'agents/pattern.ts',

@@ -10,6 +10,7 @@ const BOT = `#!/bin/sh
 cat > "$TOWPATH_WORKSPACE/request-$TOWPATH_TASK_ID.json"
 copy=$TOWPATH_WORKSPACE/.towpath/runs/$TOWPATH_TASK_ID/1/skills/tidy
 if [ -d "$copy" ]; then echo spoilt >> "$copy/order.md"; fi
+if [ "$TOWPATH_TASK_ID" = t ]; then printf '%s\\n' '{"type":"result","output":"{\\"n\\":1}"}'; fi
 `;
 const skill = (text: string) => `---\nname: tidy\ndescription: how to tidy\n---\n${text}\n`;
 
@@ -70,14 +71,17 @@ it('a skill of the task or of its role is in the prompt, with its folder', () =>
   expect(refused('away')).toContain('skills: "away" does not exist');
 });
 
-it('what does not fit is left out, and prompt and log say so', () => {
+it('what does not fit is left out, and prompt and log say so; an answer by a schema reaches who depends on it', () => {
   const ws = make(`${SETTINGS}notes: NOTES.md\ncontext: {tokens: 500}\n`);
   ws.file('bot', BOT, 0o755);
   ws.file('NOTES.md', 'one of many notes\n'.repeat(500));
-  ws.drop('t', '---\nexpect: any\n---\nDo it.\n');
+  ws.drop('t', '---\nexpect: any\noutput_schema: {type: object}\n---\nDo it.\n');
+  ws.drop('next', '---\nexpect: any\ndepends_on: [t]\n---\nGo on.\n');
   const { code, stdout, stderr } = ws.drain();
   expect(code).toBe(0);
-  const { prompt } = JSON.parse(readFileSync(ws.path('request-t.json'), 'utf8')) as { prompt: string };
+  const asked = (id: string) => JSON.parse(readFileSync(ws.path(`request-${id}.json`), 'utf8')) as { prompt: string };
+  const { prompt } = asked('t');
+  expect(asked('next').prompt).toContain('### The answer of t\n\n```\n{"n":1}\n```\n');
   expect(prompt).toMatch(/## Left out, since it would be too long\n\n- notes \(NOTES\.md\): (cut|left out)/);
   expect(prompt.length).toBeLessThan(2500);
   expect(stdout + stderr).toContain('too long for the prompt: notes (NOTES.md)');

@@ -121,7 +121,9 @@ describe('probe', () => {
     const out = await claude.probe(settings(), env);
     expect(out).toMatchObject({ installed: true, version: '2.1.0', ready: false, path: join(dir, 'claude') });
     expect(out.why).toContain('ANTHROPIC_API_KEY');
-    expect(out.lacks).toEqual(['--max-budget-usd', '--json-schema']);
+    expect(out.lacks).toEqual(['--max-budget-usd', '--json-schema', '--plugin-dir']);
+    // Without the flag the prompt holds the text of the skills.
+    expect([claude.opensSkills!(out.lacks!), claude.opensSkills!([])]).toEqual([false, true]);
     const old = script('old', 'case $1 in --help) echo "--print --output-formats";; *) echo 1.0.3;; esac');
     expect(await claude.probe(settings({ command: [old], env: { ANTHROPIC_API_KEY: 'k' } }), env)).toMatchObject({
       ...{ installed: true, ready: false, lacks: ['--output-format'] },

@@ -153,7 +153,7 @@ describe('probe', () => {
     expect(old.why).toBe('codex 0.169.0 has no --json: update it');
     program('codex', `Commands: resume fork ${NEEDS}`);
     const out = await codex.probe(settings(), env);
-    expect(out).toMatchObject({ version: '0.169.0', ready: false, lacks: ['--ignore-rules'] });
+    expect(out).toMatchObject({ version: '0.169.0', ready: false, lacks: ['--ignore-rules', '--output-schema'] });
     expect(out.why).toContain('codex login');
     expect(await codex.probe(settings(), { ...env, OPENAI_API_KEY: 'k' })).toMatchObject({ ready: false });
     expect(await codex.probe(settings({ env: { CODEX_API_KEY: 'k' } }), env)).toMatchObject({ ready: true, why: null });

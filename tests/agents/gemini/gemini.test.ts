@@ -135,7 +135,7 @@ describe('launch', () => {
 });
 
 describe('probe', () => {
-  const FLAGS = '--output-format --approval-mode --session-id --resume --model --skip-trust';
+  const FLAGS = '--output-format --approval-mode --session-id --resume --model --skip-trust --include-directories';
   const script = (text: string) => writeFileSync(join(dir, 'gemini'), `#!/bin/sh\n${text}\n`, { mode: 0o755 });
 
   test('not installed, broken, too old, without a key, logged in', async () => {
