@@ -14,11 +14,14 @@ import { join, relative, resolve, sep } from 'node:path';
 import type { HandedSkill } from '../agents/port.ts';
 import { messageOf, TowpathError } from '../errors.ts';
 import type { Workspace } from '../paths.ts';
+import { redact } from '../secrets.ts';
 import { headChars } from '../task/cut.ts';
 import { readFrontMatter } from '../task/frontmatter.ts';
 
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]*$/;
 export const SKILL_FILE = 'SKILL.md';
+/** Of a skill that was cloned; no agent reads it. */
+const GIT = '.git';
 /** More of a file is read by nobody: the prompt would not hold it. */
 const MAX_BYTES = 1024 * 1024;
 /** What a whole skill may hold: each run copies it. */
@@ -64,10 +67,11 @@ export function copySkills(workspace: Workspace, handed: readonly HandedSkill[])
     if (typeof skill === 'string') throw new TowpathError('agent', skill);
     rmSync(dir, { recursive: true, force: true });
     mkdirSync(dir, { recursive: true, mode: 0o700 });
-    cpSync(skill.dir, dir, { recursive: true, dereference: true });
+    const own = [join(skill.dir, SKILL_FILE), join(skill.dir, GIT)];
+    cpSync(skill.dir, dir, { recursive: true, dereference: true, filter: (from) => !own.includes(from) });
     // Agents differ in what front matter they accept: all know these two keys, and nothing else of it is wanted.
     const matter = `---\nname: ${skill.name}\ndescription: ${JSON.stringify(skill.description)}\n---\n`;
-    writeFileSync(join(dir, SKILL_FILE), `${matter}\n${skill.text}\n`, { mode: 0o600 });
+    writeFileSync(join(dir, SKILL_FILE), `${matter}\n${redact(skill.text)}\n`, { mode: 0o600 });
   }
 }
 
@@ -108,7 +112,8 @@ const below = (dir: string, path: string): boolean => path === dir || path.start
 /** Why a folder cannot be copied for a run: what it holds would lead an agent elsewhere, or be too much. */
 function problemOf(dir: string, root: string): string | null {
   if (!below(root, dir)) return 'leads outside the workspace through a link: copy the folder into skills/';
-  const entries = readdirSync(dir, { recursive: true, encoding: 'utf8' });
+  const all = readdirSync(dir, { recursive: true, encoding: 'utf8' });
+  const entries = all.filter((entry) => entry.split(sep)[0] !== GIT);
   if (entries.length > MAX_FILES) return `holds more than ${MAX_FILES} files: keep to what an agent reads`;
   let bytes = 0;
   for (const entry of entries) {

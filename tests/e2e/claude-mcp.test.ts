@@ -58,21 +58,28 @@ test('the model files a subtask, which is run; one too many is refused and told'
   expect(JSON.stringify(request)).not.toContain('not-a-key');
 }, 120_000);
 
-test('the model asks a person, and goes on in its session with the answer', async () => {
-  model.play([bash('echo half > half.txt'), tool('ask', { question: 'Which colour?' }), { text: 'I wait.' }]);
-  ws.drop('t', task('mcp: {towpath: null}'));
+test('the model opens a skill and asks a person, and goes on in its session with the answer', async () => {
+  ws.file('skills/tidy/SKILL.md', '---\ndescription: how to tidy\n---\nSweep first.\n');
+  const skill = { tools: [{ name: 'Skill', input: { skill: 'towpath:tidy' } }] } as Step;
+  const half = bash('echo half > half.txt');
+  model.play([skill, half, tool('ask', { question: 'Which colour?' }), { text: 'I wait.' }]);
+  ws.drop('t', task('mcp: {towpath: null}\nskills: [tidy]'));
   await start();
   await ws.reaches('t', 'blocked', 60_000);
   expect(ws.show('t')).toMatchObject({ outcome: 'needs_input', attempts: 0, question: 'Which colour?' });
-  expect(sent(2)).toContain('Stop working now');
+  expect(sent(3)).toContain('Stop working now');
+  expect(sent(0)).toContain('/runs/t/1/skills/tidy/SKILL.md): how to tidy');
+  expect(sent(0)).not.toContain('Sweep first.');
+  expect(sent(1)).toContain('Sweep first.');
   expect(existsSync(ws.path('.worktrees/task-t/half.txt'))).toBe(true);
   const { session } = ws.show('t');
-  model.play([bash('echo blue > colour.txt'), { text: 'Done.' }]);
+  model.play([skill, bash('echo blue > colour.txt'), { text: 'Done.' }]);
   const calls = model.main.length;
   expect(ws.run(['answer', 't', '-m', 'blue']).code).toBe(0);
   await ws.reaches('t', 'done', 60_000);
   expect(ws.show('t')).toMatchObject({ attempts: 1, session, result: 'Done.' });
   for (const part of ['The answer: blue', 'echo half', 'Which colour?']) expect(sent(calls)).toContain(part);
+  expect(sent(calls + 1)).toContain('/runs/t/2/');
   expect(ws.git('show', 'towpath/t:colour.txt')).toBe('blue\n');
 }, 120_000);
 

@@ -1,5 +1,5 @@
 // Skills and notes reach the agent; one that does not exist is refused; what does not fit is left out and told.
-import { readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { workspaces } from '../helpers/workspace.ts';
@@ -19,6 +19,8 @@ it('a skill of the task or of its role is in the prompt, with its folder', () =>
   ws.file('bot', BOT, 0o755);
   ws.file('skills/tidy/SKILL.md', skill('Sweep first.'));
   ws.file('skills/tidy/order.md', 'top down\n');
+  chmodSync(ws.path('skills/tidy/SKILL.md'), 0o444);
+  ws.file('skills/tidy/.git/HEAD', 'of a clone');
   ws.file('skills/plan/SKILL.md', 'Think first.');
   ws.file('skills/huge/SKILL.md', 'x'.repeat(1024 * 1024 + 1));
   ws.file('skills/latin/SKILL.md', '');
@@ -53,6 +55,7 @@ it('a skill of the task or of its role is in the prompt, with its folder', () =>
   // The agent has a copy: what it writes there changes no skill.
   expect(readFileSync(join(dir, 'order.md'), 'utf8')).toBe('top down\nspoilt\n');
   expect(readFileSync(ws.path('skills/tidy/order.md'), 'utf8')).toBe('top down\n');
+  expect(existsSync(join(dir, '.git'))).toBe(false);
   expect(readFileSync(join(dir, 'SKILL.md'), 'utf8')).toBe(
     skill('\nSweep first.').replace('how to tidy', '"how to tidy"'),
   );

@@ -1,6 +1,6 @@
 // Which schemas are handed to OpenAI's structured output: those of its strict kind alone.
 import { describe, expect, test } from 'vitest';
-import { FIX_SCHEMA } from '../../daemon/task/fix.ts';
+import { fixSchemaOf } from '../../daemon/task/fix.ts';
 import { REVIEW_SCHEMA } from '../../daemon/task/review.ts';
 import { isStrict } from '../../daemon/task/strict.ts';
 
@@ -53,6 +53,6 @@ describe('isStrict', () => {
   });
 
   test('says of our own schemas what they are', () => {
-    expect([isStrict(REVIEW_SCHEMA), isStrict(FIX_SCHEMA)]).toEqual([true, true]);
+    expect([isStrict(REVIEW_SCHEMA), isStrict(fixSchemaOf()), isStrict(fixSchemaOf(true))]).toEqual([true, true, true]);
   });
 });

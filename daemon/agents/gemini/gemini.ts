@@ -82,8 +82,9 @@ function launch(request: AgentRequest, settings: AgentSettings, lacks: readonly 
   if (skips) argv.push('--skip-trust');
   if (request.model) argv.push('--model', request.model);
   argv.push(...(request.session ? ['--resume', request.session] : ['--session-id', request.new_session]));
-  if (!lacks.includes('--include-directories'))
-    for (const { dir } of request.skills) argv.push('--include-directories', dir);
+  // One folder, since it takes five at the most.
+  if (request.skills.length > 0 && !lacks.includes('--include-directories'))
+    argv.push('--include-directories', join(request.run_dir, 'skills'));
   argv.push(...settings.args);
   const home = homeOf(settings, process.env);
   const own = makeHome(request, home, defaultLogin(settings, process.env));

@@ -221,7 +221,7 @@ describe('real Claude Code CLI', () => {
   test.each(['full', 'edits', 'read'] as const)(
     'with %s it is offered the skills of the run, and opens them',
     async (permissions) => {
-      const run_dir = join(root, 'own');
+      const run_dir = join(root, 'own run');
       const skill = handSkill(run_dir);
       mkdirSync(join(repo, '.claude/skills/tidy'), { recursive: true });
       writeFileSync(join(repo, '.claude/skills/tidy/SKILL.md'), '---\nname: tidy\ndescription: x\n---\nNever sweep.\n');
