@@ -83,13 +83,21 @@ export async function startBackground(
       await submitPolled(ctx.queue, run.stdout, (message) => ctx.events.emit('warning', { message }));
     scheduler.nudge();
   };
+  let asking = false;
   const pulls = async () => {
-    const open = (await ctx.queue.list('provisional')).filter(({ state }) => state.waits_for === 'pr');
-    for (const task of await askPulls(
-      ctx,
-      open.map(({ id }) => id),
-    ))
-      scheduler.ended(task.id, task);
+    // A server that is away may take longer than the time until the next turn.
+    if (asking) return;
+    asking = true;
+    try {
+      const open = (await ctx.queue.list('provisional')).filter(({ state }) => state.waits_for === 'pr');
+      const ids = open.map(({ id }) => id);
+      const { gone, problems } = await askPulls(ctx, ids);
+      for (const task of gone) scheduler.ended(task.id, task);
+      const [first, ...more] = problems;
+      if (first) throw new Error(`${first.id}: ${first.problem}${more.length ? ` (and ${more.length} more)` : ''}`);
+    } finally {
+      asking = false;
+    }
   };
   const endpoints = async () => {
     if (await ctx.endpoints.refresh(ctx.settings.endpoints, outside())) scheduler.nudge();

@@ -136,7 +136,15 @@ const pullRequest = z.strictObject({
       ...['gh', 'pr', 'create', '--head', '{branch}', '--base', '{base}'],
       ...['--title', '{title}', '--body-file', '{body_file}'],
     ]),
-  status: z.array(z.string().min(1)).min(1).default(['gh', 'pr', 'view', '{branch}', '--json', 'state,url,mergedAt']),
+  status: z
+    .array(z.string().min(1))
+    .min(1)
+    .default([
+      // Not `gh pr view`: that fails alike for a branch without a request and for a server that is away.
+      ...['gh', 'pr', 'list', '--head', '{branch}', '--base', '{base}', '--state', 'all'],
+      ...['--json', 'state,url,isCrossRepository', '--jq'],
+      'map(select(.isCrossRepository | not)) | first // {state: "NONE"}',
+    ]),
   every: duration.prefault('5m'),
 });
 

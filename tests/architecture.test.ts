@@ -14,7 +14,8 @@ const LAYERS: readonly (readonly string[])[] = [
   ['secrets.ts'],
   ['events.ts'],
   ['config.ts', 'log.ts', 'limits.ts', 'holds.ts', 'folders.ts'],
-  ['task', 'process', 'worktree'],
+  ['task', 'process'],
+  ['worktree'],
   ['patterns'],
   [
     'workflow/blocks.ts',

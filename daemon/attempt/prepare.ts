@@ -21,7 +21,7 @@ import type { Context } from './context.ts';
 import { type Ending, failure } from './ending.ts';
 import { taskHooks } from './hook.ts';
 import { withOwnServer } from './own-server.ts';
-import type { Plan } from './plan.ts';
+import { onAcceptOf, type Plan } from './plan.ts';
 import { buildPrompt, buildSystemPrompt } from './prompt.ts';
 import { readNotes, readSkills, skillDir } from './skills.ts';
 import { buildsOn, fillStep } from './step.ts';
@@ -190,13 +190,22 @@ async function openWork(ctx: Context, task: Task, plan: Plan, attempt: number): 
   for (const message of made.warnings) ctx.events.emit('warning', { task: task.id, message });
   const before = begun && !begun.merged ? begun : blank('worktree', plan.repo, plan.worktree, plan.branch);
   const { onto } = made;
+  const kept = before.onto && (await branchExists(plan.repo, before.onto)) ? before.onto : onto.name;
+  const into = plan.base ?? kept;
+  const own = plan.helps === null && !plan.divides;
+  if (own && onAcceptOf(task.spec, ctx.settings) === 'merge' && !(await branchExists(plan.repo, into)))
+    throw new GitProblem(
+      'base_missing',
+      `there is no branch ${into} in ${plan.repo} to merge into`,
+      'make one of that name, or name a branch as base:',
+    );
   if (before.refit) await refit(made.worktree, plan.branch, onto.name, onto.tip);
   return writeWork(ctx, task.id, {
     ...before,
     worktree: made.worktree,
     accepted: false,
     handed: undefined,
-    onto: plan.base ?? before.onto ?? onto.name,
+    onto: into,
     // What came in from the base is none of its work.
     base: before.refit ? onto.tip : (before.base ?? made.base),
     // What a join brings together is all its own.

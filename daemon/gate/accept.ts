@@ -38,6 +38,7 @@ export async function finishTask(ctx: Owner, task: Task, change: StateChange): P
       waits_for: undefined,
       awaits: undefined,
       not_before: undefined,
+      transients: undefined,
       resolved: undefined,
       last_error: undefined,
       last_tree: undefined,

@@ -31,12 +31,15 @@ export async function handIn(ctx: Owner, task: Task, to: 'merge' | 'pr'): Promis
       : task.state.pr
         ? `accepted; waits for its pull request: ${task.state.pr}`
         : `accepted; its pull request onto ${onto} is about to be opened`;
-  if (task.queue === 'provisional' && task.state.waits_for === to && work.accepted) return task;
+  // One that is to be tried again later is tried now.
+  const { waits_for, not_before } = task.state;
+  if (task.queue === 'provisional' && waits_for === to && work.accepted && not_before === undefined) return task;
   const moved = await ctx.queue.move(task.id, ['provisional', 'blocked', 'done'], {
     to: 'provisional',
     state: {
       ...{ outcome: 'ok', reason, waits_for: to },
       ...{ awaits: undefined, not_before: undefined, resolved: undefined, last_error: undefined, last_tree: undefined },
+      transients: undefined,
     },
   });
   ctx.events.emit('transition', { task: task.id, from: task.queue, to: 'provisional', reason });

@@ -9,6 +9,7 @@ import { helpersOver } from '../gate/helper.ts';
 import { findCycle } from '../queue/dependencies.ts';
 import { isTaskName, stemOf } from '../queue/files/read.ts';
 import type { Choice, Task } from '../queue/port.ts';
+import { TRANSIENTS_PER_ATTEMPT } from '../task/outcome.ts';
 import { QUEUES, type Queue } from '../task/terms.ts';
 import { Dependents } from './dependents.ts';
 import { Questions } from './questions.ts';
@@ -75,9 +76,11 @@ export class Blocked {
     );
   }
 
-  /** Some gate hook asked for patience, and will be asked again. */
+  /** Some gate hook asked for patience, or a remote is away, and will be asked again; one that was asked often is no longer waited for. */
   get gatesWait(): boolean {
-    return this.#provisional.some(({ state }) => state.waits_for !== 'review' && state.not_before !== undefined);
+    return this.#provisional.some(
+      ({ state }) => state.waits_for !== 'review' && state.not_before !== undefined && !isStuck(state),
+    );
   }
 
   /** Somebody is still to be judged. */
@@ -244,6 +247,10 @@ function* taken(set: Set<string>, inTime: () => boolean): Generator<string> {
     }
   }
 }
+
+/** It is accepted, and was tried in vain so often that only a daemon that stays goes on with it. */
+export const isStuck = (state: Task['state']): boolean =>
+  isHanded(state) && (state.transients ?? 0) >= TRANSIENTS_PER_ATTEMPT;
 
 export const isHanded = ({ waits_for }: Task['state']): boolean => waits_for === 'merge' || waits_for === 'pr';
 

@@ -51,18 +51,24 @@ export class Trains {
   /** Starts what may start: `merge` and `pr` are those that wait for it. */
   depart(merge: readonly Task[], pr: readonly Task[]): void {
     if (!this.#swept) this.#start('sweep', (ctx) => this.#sweep(ctx));
-    for (const { id, state } of this.#swept ? merge : []) {
-      const line = lineOf(this.#ctx, id);
+    for (const task of this.#swept ? this.#due(merge) : []) {
+      const line = lineOf(this.#ctx, task.id);
+      if (line) this.#start(`merge ${keyOf(line)}`, (ctx, signal) => this.#train(ctx, line, signal));
+    }
+    for (const task of this.#due(pr.filter((one) => !isTold(this.#ctx, one))))
+      this.#start(`pr ${task.id}`, async (ctx, signal) => {
+        const waiting = await openPull(ctx, task.id, signal);
+        if (waiting) this.#around.ended(task.id, waiting);
+      });
+  }
+
+  /** Those that need not wait any longer; the others are looked at again when their time has come. */
+  #due(tasks: readonly Task[]): Task[] {
+    return tasks.filter(({ state }) => {
       const wait = state.not_before ? Date.parse(state.not_before) - Date.now() : 0;
       if (wait > 0) this.#around.nudge(wait);
-      else if (line) this.#start(`merge ${keyOf(line)}`, (ctx, signal) => this.#train(ctx, line, signal));
-    }
-    for (const task of pr)
-      if (!isTold(this.#ctx, task))
-        this.#start(`pr ${task.id}`, async (ctx, signal) => {
-          const waiting = await openPull(ctx, task.id, signal);
-          if (waiting) this.#around.ended(task.id, waiting);
-        });
+      return wait <= 0;
+    });
   }
 
   /** Calls all of them off. */

@@ -46,6 +46,8 @@ export const COMMITTER = { name: 'towpath', email: 'towpath@localhost' };
 
 // Names that the user's own transport and configuration need; all else of the daemon's environment stays out, above all GIT_*.
 const PASSED = ['PATH', 'HOME', 'USER', 'TMPDIR', 'XDG_CONFIG_HOME', 'SSH_AUTH_SOCK', 'SYSTEMROOT'];
+// Where a company's own certificates are.
+const CERTIFICATES = ['GIT_SSL_CAINFO', 'GIT_SSL_CAPATH', 'SSL_CERT_FILE', 'SSL_CERT_DIR'];
 const PROXIES = ['http_proxy', 'https_proxy', 'no_proxy', 'HTTPS_PROXY', 'NO_PROXY', 'ALL_PROXY', 'all_proxy'];
 
 const FIXED = {
@@ -69,6 +71,7 @@ const CONFIG = [
   'core.hooksPath=/dev/null',
   'core.fsmonitor=false',
   'commit.gpgsign=false',
+  'push.gpgSign=false',
   'submodule.recurse=false',
   // A background gc would keep our pipes open; safecrlf=true would refuse an agent's line ends.
   'gc.auto=0',
@@ -87,14 +90,22 @@ const UNSAFE = {
   allowUnsafeSubmodule: true,
 };
 
-function environment(more: Record<string, string>): Record<string, string> {
+/** What git sees, with more. */
+export function environment(more: Record<string, string>): Record<string, string> {
   const env: Record<string, string> = {};
-  for (const name of [...PASSED, ...PROXIES]) {
+  for (const name of [...PASSED, ...CERTIFICATES, ...PROXIES]) {
     const value = process.env[name];
     if (value !== undefined) env[name] = value;
   }
   return { ...env, ...FIXED, ...ownerEnv(), ...more };
 }
+
+/** Git with its settings, for who does not start it here. */
+export const argvOf = (args: string[], config: string[] = []): string[] => [
+  'git',
+  ...[...CONFIG, ...config].flatMap((one) => ['-c', one]),
+  ...args,
+];
 
 async function attempt(dir: string, args: string[], options: GitOptions): Promise<GitResult> {
   const env = environment(options.env ?? {});

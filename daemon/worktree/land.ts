@@ -64,8 +64,12 @@ async function putFiles(tree: string, branch: string, from: string, to: string):
   if (begun) throw new GitProblem('dirty', `${why} a ${begun} is under way`, 'finish or abort it');
   const staged = await stagedOf(git(tree), from, to);
   if (staged.length > 0) throw new GitProblem('dirty', `${why} ${nameFiles(staged)} is staged`, next, staged);
-  await putTree(tree, from, to).catch((thrown: unknown) => {
-    if (!(thrown instanceof GitProblem && thrown.kind === 'conflict')) throw thrown;
+  await putTree(tree, from, to).catch(async (thrown: unknown) => {
+    if (!(thrown instanceof GitProblem && thrown.kind === 'conflict')) {
+      // A filter of the user's failed amid the files: what is written already goes back.
+      await putTree(tree, to, from).catch(() => {});
+      throw thrown;
+    }
     throw new GitProblem(
       'dirty',
       `${why} changed files are in the way (${nameFiles(thrown.files)})`,

@@ -14,6 +14,8 @@ export type GitProblemKind =
   | 'conflict'
   | 'submodules'
   | 'git_failed'
+  /** A remote did not answer, or broke off: in a while it may. */
+  | 'unreachable'
   /** A live git of somebody else holds a lock, git was killed, or the disk is full: in a while it may work. */
   | 'busy';
 

@@ -30,6 +30,9 @@ export async function putTree(root: string, from: string, to: string): Promise<v
   if (write.length === 0) return;
   await withIndex(root, 'empty', async (env) => {
     await run.run(['update-index', '-z', '--index-info'], { env, input: info(write, 'to') });
+    // A filter of the user's that fails takes the old file away first: it is tried beside the tree, in the index's own folder.
+    if (await run.test(['config', '--get-regexp', '^filter\\..*\\.(smudge|process)$']))
+      await run.run(['checkout-index', '-a', '-q', `--prefix=${dirname(env['GIT_INDEX_FILE']!)}/files/`], { env });
     await run.run(['checkout-index', '-f', '-a', '-q'], { env });
   });
 }

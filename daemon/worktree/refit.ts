@@ -4,6 +4,7 @@ import { exclusive, failure, git } from './git.ts';
 import { clearLocks } from './lock.ts';
 import { openRepo, operation } from './repo.ts';
 import { salvage } from './salvage.ts';
+import { fillSubmodules } from './submodules.ts';
 import { isIn } from './train.ts';
 import { unmerged } from './unfinished.ts';
 
@@ -22,12 +23,16 @@ export async function refit(dir: string, branch: string, base: string, tip: stri
       await run.run(['reset', '-q', '--hard']);
       await run.run(['clean', '-q', '-fd']);
     }
-    if (await isIn(run, tip, 'HEAD')) return [];
+    if (await isIn(run, tip, 'HEAD')) {
+      await fillSubmodules(dir, repo.commonDir);
+      return [];
+    }
     const args = ['merge', '-q', '--no-edit', '--no-verify', '--no-verify-signatures', '--no-stat', '--ff'];
     const done = await run.attempt([...args, '-m', `Merge branch '${base}' into ${branch}`, tip]);
-    if (done.code === 0) return [];
-    const files = await unmerged(dir);
-    if (files.length === 0) throw failure(dir, args, done);
+    const files = done.code === 0 ? [] : await unmerged(dir);
+    if (done.code !== 0 && files.length === 0) throw failure(dir, args, done);
+    // Left where they were they would be committed as a step back.
+    await fillSubmodules(dir, repo.commonDir);
     return files;
   });
 }

@@ -28,9 +28,7 @@ export async function openTrain(dir: string, at: string, repoDir: string): Promi
     await keepOutOfGit(dirname(canonical(dir)));
     await remove(repo, canonical(dir));
     await git(repo.root).run(['worktree', 'add', '--detach', canonical(dir), at]);
-    const warnings = await fillSubmodules(dir, repo.commonDir);
-    if (repo.kind === 'normal') warnings.push(...(await copyIncluded(repo.root, canonical(dir))));
-    return warnings;
+    return repo.kind === 'normal' ? copyIncluded(repo.root, canonical(dir)) : [];
   });
 }
 
@@ -53,6 +51,12 @@ export async function standAt(dir: string, commit: string): Promise<void> {
   const run = git(dir);
   await run.run(['checkout', '-q', '-f', '--detach', commit, '--']);
   await run.run(['clean', '-q', '-fd']);
+}
+
+/** The same for who looks at its files: with the submodules that the commit names. Returns warnings. */
+export async function standWhole(dir: string, commit: string, repoDir: string): Promise<string[]> {
+  await standAt(dir, commit);
+  return fillSubmodules(dir, (await openRepo(repoDir)).commonDir, true);
 }
 
 /**

@@ -90,6 +90,8 @@ export async function prepareWorktree(request: WorktreeRequest): Promise<Prepare
       if (done === null) warnings.push(`the branch ${name} of a dependency does not exist: its work is not included`);
       else if (done) merged.push(name);
     }
+    // Left where they were they would be committed as a step back.
+    if (merged.length > 0) warnings.push(...(await fillSubmodules(dir, repo.commonDir)));
     // A branch that was made here and now is where the base is.
     const untouched = !found && tip === null && merged.length === 0;
     const head =

@@ -107,7 +107,7 @@ describe('a pull request', () => {
       attempts: 1,
       pr: null,
       reason: expect.stringMatching(
-        /^no pull request could be opened: \S+gh exited with 1: HTTP 401: bad token \[FORGE_TOKEN\]: put it right; then "towpath accept t"$/,
+        /^no pull request could be opened: \S+gh exited with 1: trying; HTTP 401: bad token \[FORGE_TOKEN\]: put it right; then "towpath accept t"$/,
       ),
     });
     rmSync(join(gh, 'refuse'));

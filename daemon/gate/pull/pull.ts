@@ -14,9 +14,10 @@ import { finishTask, land } from '../accept.ts';
 import type { Evidence } from '../checks.ts';
 import { turnBack } from '../gate.ts';
 import { runOf } from '../helper.ts';
+import { Later, passes, waitAgain } from '../later.ts';
 import { opinionsOn } from '../opinions.ts';
 import { pullBody } from './body.ts';
-import { type Places, readStatus, runProgram, urlIn } from './program.ts';
+import { forgeEnv, type Places, type Problem, readStatus, runProgram, urlIn } from './program.ts';
 import { readPull, writePull } from './record.ts';
 
 interface Offered {
@@ -58,46 +59,65 @@ export async function openPull(ctx: Context, id: string, signal: AbortSignal): P
     const url = await open(ctx, one, signal);
     if (!(await offered(ctx, id))) return null;
     const reason = `waits for its pull request${url ? `: ${url}` : ''}`;
-    const state = { reason, pr: url ?? undefined };
+    const state = { reason, pr: url ?? undefined, not_before: undefined, transients: undefined };
     const waiting = await ctx.queue.move(id, 'provisional', { to: 'provisional', state });
     ctx.events.emit('transition', { task: id, from: 'provisional', to: 'provisional', reason });
     return waiting;
   } catch (thrown) {
     if (signal.aborted || !(thrown instanceof TowpathError)) throw thrown;
-    if (!(await offered(ctx, id))) return null;
-    const why = redact(`no pull request could be opened: ${thrown.line}; then "towpath accept ${id}"`);
+    const now = await offered(ctx, id);
+    if (!now) return null;
+    if (passes(thrown)) return waitAgain(ctx, now.task, FAILED, thrown);
+    const why = redact(`${FAILED}: ${thrown.line}; then "towpath accept ${id}"`);
     return turnBack(ctx, one.task, null, { kind: 'hold', reason: why, waits_for: 'pr' });
   }
 }
 
-async function open(
-  ctx: Context,
-  { task, work, commit, places }: Offered,
-  signal: AbortSignal,
-): Promise<string | null> {
+const FAILED = 'no pull request could be opened';
+
+async function open(ctx: Context, one: Offered, signal: AbortSignal): Promise<string | null> {
+  const { task, work, commit, places } = one;
   const { id } = task;
   const { pr } = ctx.settings;
   let record = readPull(ctx, id);
   if (record.opened === commit) return record.url;
-  const { pushed } = record;
+  const { pushed, url: earlier } = record;
   // Before it is there: what a kill left on the server is known for ours.
-  record = writePull(ctx, id, { ...record, pushed: [...pushed.filter((one) => one !== commit), commit] });
-  await push(work.repo, { remote: pr.remote, branch: places.branch, commit, ours: pushed });
-  const asked = await runProgram(ctx, pr.status, { cwd: work.repo, places, signal });
-  const there = 'stdout' in asked ? readStatus(asked.stdout) : null;
+  record = writePull(ctx, id, { ...record, pushed: [...pushed.filter((sha) => sha !== commit), commit] });
+  const { remote } = pr;
+  await push(work.repo, { remote, branch: places.branch, commit, ours: pushed, env: forgeEnv(ctx), signal });
+  const there = await ask(ctx, one, signal);
   // One that was merged or closed is an earlier one, unless it is this very one and we were killed before we heard of it.
-  if (there && (there.state === 'OPEN' || record.opening === commit))
+  const isThis = 'state' in there && (record.opening === commit ? there.url !== earlier : false);
+  if ('state' in there && there.state !== 'NONE' && (there.state === 'OPEN' || isThis))
     return writePull(ctx, id, { ...record, opened: commit, url: there.url }).url;
+  if ('problem' in there && there.passes) throw new Later(there.problem);
   record = writePull(ctx, id, { ...record, opening: commit });
   mkdirSync(join(places.body_file, '..'), { recursive: true, mode: 0o700 });
   const evidence = readJson<Evidence[]>(join(places.body_file, '..', 'checks.json')) ?? [];
   writeFileSync(places.body_file, redact(pullBody(task, await reviewsOf(ctx, task), evidence)), { mode: 0o600 });
   const made = await runProgram(ctx, pr.command, { cwd: work.repo, places, signal });
-  if ('problem' in made) {
-    writePull(ctx, id, { ...record, opening: undefined as never });
-    throw new TowpathError('failed', made.problem, 'put it right');
-  }
-  return writePull(ctx, id, { ...record, opened: commit, url: urlIn(made.stdout) }).url;
+  if ('stdout' in made) return writePull(ctx, id, { ...record, opened: commit, url: urlIn(made.stdout) }).url;
+  // It may be there all the same: the answer was lost, or somebody opened it meanwhile.
+  const now = await ask(ctx, one, signal);
+  if ('state' in now && now.state === 'OPEN')
+    return writePull(ctx, id, { ...record, opened: commit, url: now.url }).url;
+  if (made.passes) throw new Later(made.problem);
+  writePull(ctx, id, { ...record, opening: undefined as never });
+  throw new TowpathError('failed', made.problem, 'put it right');
+}
+
+/** What `pr.status` tells of the request. */
+async function ask(
+  ctx: Context,
+  { work, places }: Offered,
+  signal?: AbortSignal,
+): Promise<NonNullable<ReturnType<typeof readStatus>> | Problem> {
+  const { status } = ctx.settings.pr;
+  const asked = await runProgram(ctx, status, { cwd: work.repo, places, signal });
+  if ('problem' in asked) return asked;
+  const problem = `${status[0]} printed no JSON with a state`;
+  return readStatus(asked.stdout) ?? { problem, passes: false };
 }
 
 /** What was said of what is offered. */
@@ -110,18 +130,14 @@ async function reviewsOf(ctx: Context, task: Task): Promise<string> {
 }
 
 /** Asks how an open request stands: a merged one is done, a closed one waits for a person. */
-export async function askPull(ctx: Context, id: string): Promise<Task | null> {
+async function askPull(ctx: Context, id: string): Promise<Task | Problem | null> {
   const one = await offered(ctx, id);
   if (!one || !isOpened(ctx, id)) return null;
-  const asked = await runProgram(ctx, ctx.settings.pr.status, { cwd: one.work.repo, places: one.places });
-  const status = 'stdout' in asked ? readStatus(asked.stdout) : null;
-  if (!status) {
-    const why = 'problem' in asked ? asked.problem : `${ctx.settings.pr.status[0]} printed no JSON with a state`;
-    ctx.events.emit('warning', { task: id, message: `how its pull request stands could not be asked: ${why}` });
-    return null;
-  }
+  const status = await ask(ctx, one);
+  if ('problem' in status) return status;
   const now = await offered(ctx, id);
   if (!now || now.commit !== one.commit || status.state === 'OPEN') return null;
+  if (status.state === 'NONE') return { problem: `there is none for ${one.places.branch} any more`, passes: false };
   if (status.state === 'MERGED') return finishTask(ctx, now.task, await land(ctx, now.task));
   return closed(ctx, now);
 }
@@ -140,15 +156,27 @@ async function closed(ctx: Context, { task }: Offered): Promise<Task> {
   return moved;
 }
 
-/** Asks for all of them, one after the other. Returns those that have gone on. */
-export async function askPulls(ctx: Context, ids: readonly string[]): Promise<Task[]> {
+/** Asks for all of them, one after the other. Returns those that have gone on, and what is wrong with asking, of one task after another. */
+export async function askPulls(
+  ctx: Context,
+  ids: readonly string[],
+): Promise<{ gone: Task[]; problems: { id: string; problem: string }[] }> {
   const gone: Task[] = [];
-  for (const id of ids)
+  const problems: { id: string; problem: string }[] = [];
+  /** Repositories whose server is away: each further question would wait for its time-out. */
+  const away = new Set<string>();
+  for (const id of ids) {
+    const repo = readWork(ctx.workspace, id)?.repo ?? '';
+    if (away.has(repo)) continue;
     try {
-      const task = await askPull(ctx, id);
-      if (task) gone.push(task);
+      const found = await askPull(ctx, id);
+      if (found && 'problem' in found) {
+        problems.push({ id, problem: found.problem });
+        if (found.passes) away.add(repo);
+      } else if (found) gone.push(found);
     } catch (thrown) {
-      ctx.events.emit('warning', { task: id, message: `its pull request: ${messageOf(thrown)}` });
+      problems.push({ id, problem: messageOf(thrown) });
     }
-  return gone;
+  }
+  return { gone, problems };
 }

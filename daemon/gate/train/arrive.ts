@@ -3,9 +3,10 @@ import { cleanUp } from '../../attempt/clean.ts';
 import type { Context } from '../../attempt/context.ts';
 import { failure } from '../../attempt/ending.ts';
 import { readWork, writeWork } from '../../attempt/work.ts';
+import { messageOf, TowpathError } from '../../errors.ts';
 import type { Task } from '../../queue/port.ts';
 import { dropMerged } from '../../worktree/land.ts';
-import { nameFiles } from '../../worktree/problem.ts';
+import { GitProblem, nameFiles } from '../../worktree/problem.ts';
 import { salvageRef } from '../../worktree/refs.ts';
 import { touching } from '../../worktree/train.ts';
 import { finishTask } from '../accept.ts';
@@ -92,7 +93,16 @@ function back(
 }
 
 /** A person has to put something right; `towpath accept` sends it on its way again. */
-export function held(ctx: Context, task: Task, why: string): Promise<Task> {
-  const reason = `could not be merged: ${why}; then "towpath accept ${task.id}"`;
-  return turnBack(ctx, task, null, { kind: 'hold', reason, waits_for: 'merge' });
+export function held(ctx: Context, task: Task, thrown: unknown): Promise<Task> {
+  const again = `"towpath accept ${task.id}"`;
+  const gone = thrown instanceof GitProblem && thrown.kind === 'base_missing';
+  // With another base it is another work: accepted is what was checked on this one.
+  const next = gone
+    ? `: make it again, then ${again}, or name another one as base: in its file, then "towpath retry ${task.id}"`
+    : `; then ${again}`;
+  const why = gone ? thrown.message : thrown instanceof TowpathError ? thrown.line : messageOf(thrown);
+  return turnBack(ctx, task, null, {
+    ...{ kind: 'hold', waits_for: 'merge' },
+    reason: `could not be merged: ${why}${next}`,
+  } as const);
 }

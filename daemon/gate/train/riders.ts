@@ -1,5 +1,6 @@
 // Who rides: the accepted tasks of one base branch in the order of their acceptance, and what is written down of their merge.
 import { createHash } from 'node:crypto';
+import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Context } from '../../attempt/context.ts';
 import { makePlan, type Plan } from '../../attempt/plan.ts';
@@ -81,4 +82,9 @@ export const readMerge = (ctx: Pick<Context, 'workspace'>, id: string): MergeRec
 
 export function writeMerge(ctx: Pick<Context, 'workspace' | 'settings'>, record: MergeRecord): void {
   for (const { id } of record.riders) writeJson(recordPath(ctx, id), record, ctx.settings.durability === 'full');
+}
+
+/** What was written down does not come to pass. */
+export function forgetMerge(ctx: Pick<Context, 'workspace'>, record: MergeRecord): void {
+  for (const { id } of record.riders) rmSync(recordPath(ctx, id), { force: true });
 }

@@ -1,22 +1,23 @@
 // The train of one base branch: accepted branches are put on top of it, checked together, and merged; whoever breaks it goes back.
 import { join } from 'node:path';
 import type { Context } from '../../attempt/context.ts';
-import type { Ending } from '../../attempt/ending.ts';
 import { taskHooks } from '../../attempt/hook.ts';
-import { messageOf, TowpathError } from '../../errors.ts';
+import { TowpathError } from '../../errors.ts';
 import type { Task } from '../../queue/port.ts';
 import { worktreesDir } from '../../settings.ts';
-import { GitProblem, git } from '../../worktree/git.ts';
+import { git } from '../../worktree/git.ts';
 import { keepCommit } from '../../worktree/keep.ts';
 import { advance, tipOf } from '../../worktree/land.ts';
 import { treeOf } from '../../worktree/objects.ts';
-import { closeTrain, couple, isIn, openTrain, standAt, trainName } from '../../worktree/train.ts';
+import { closeTrain, couple, isIn, openTrain, standWhole, trainName } from '../../worktree/train.ts';
 import type { Evidence } from '../checks.ts';
+import { Later, passes, waitAgain } from '../later.ts';
 import { arrived, broke, conflicted, held } from './arrive.ts';
 import { firstBad } from './bisect.ts';
 import { allChecks, keepEvidence, keptEvidence, prove } from './proof.ts';
 import {
   boarding,
+  forgetMerge,
   keyOf,
   type Line,
   type MergeRecord,
@@ -41,30 +42,24 @@ interface Car {
   top: string;
 }
 
-/** Asked to wait: a setup hook wants patience. */
-class Later extends Error {
-  readonly ending: Extract<Ending, { kind: 'later' }>;
-  constructor(ending: Extract<Ending, { kind: 'later' }>) {
-    super(ending.reason);
-    this.ending = ending;
-  }
-}
-
 /** Merges all that wait on a line, also those who come meanwhile. Entered again after a kill, it finds what was merged. */
 export async function runTrain(ctx: Context, line: Line, track: Track): Promise<void> {
   const dir = join(worktreesDir(ctx.settings, ctx.workspace), trainName(keyOf(line)));
-  const unfit = async (task: Task, thrown: unknown) => track.left(await held(ctx, task, wordsOf(thrown)));
+  const unfit = async (task: Task, thrown: unknown) => track.left(await held(ctx, task, thrown));
   let opened = false;
+  let together = Number.POSITIVE_INFINITY;
   try {
     for (;;) {
-      const riders = await boarding(ctx, line, unfit);
+      const riders = (await boarding(ctx, line, unfit)).slice(0, together);
       if (riders.length === 0 || track.signal.aborted) return;
       try {
         if (await arriveEarlier(ctx, line, riders, track)) continue;
         opened = true;
         await ride(ctx, { line, dir, riders, track });
       } catch (thrown) {
-        await stop(ctx, riders, track, thrown);
+        // Whose fault it is shows when each rides alone: nobody else is held up by it.
+        if (riders.length > 1 && thrown instanceof TowpathError && !passes(thrown)) together = 1;
+        else await stop(ctx, riders, track, thrown);
       }
     }
   } finally {
@@ -74,24 +69,14 @@ export async function runTrain(ctx: Context, line: Line, track: Track): Promise<
 
 /** What stops the whole train: a person is asked, or it is tried again a little later. A fault of the machine is not the tasks'. */
 async function stop(ctx: Context, riders: Rider[], track: Track, thrown: unknown): Promise<void> {
-  const later =
-    thrown instanceof Later
-      ? thrown.ending
-      : thrown instanceof GitProblem && thrown.kind === 'busy'
-        ? { reason: thrown.line, delay_ms: null }
-        : null;
-  if (!later && !(thrown instanceof TowpathError)) throw thrown;
+  if (!(thrown instanceof TowpathError)) throw thrown;
   for (const { task } of riders) {
-    if (!(await stillRides(ctx, task.id))) continue;
-    if (!later) track.left(await held(ctx, task, wordsOf(thrown)));
-    else {
-      const not_before = new Date(Date.now() + (later.delay_ms ?? ctx.settings.retry.initial)).toISOString();
-      await ctx.queue.move(task.id, 'provisional', { to: 'provisional', state: { reason: later.reason, not_before } });
-    }
+    const now = await stillRides(ctx, task.id);
+    if (!now) continue;
+    const waits = passes(thrown) ? waitAgain(ctx, now.task, 'could not be merged', thrown) : held(ctx, task, thrown);
+    track.left(await waits);
   }
 }
-
-const wordsOf = (thrown: unknown): string => (thrown instanceof TowpathError ? thrown.line : messageOf(thrown));
 
 /** Ends what a kill cut off after it was written down: the base is moved if it is not yet, and who rode is done. */
 async function arriveEarlier(ctx: Context, line: Line, riders: Rider[], track: Track): Promise<boolean> {
@@ -111,7 +96,11 @@ async function move(ctx: Context, line: Line, record: MergeRecord, track: Track)
     const tip = await tipOf(line.repo, line.onto);
     if (await isIn(git(line.repo), record.to, tip)) return advance(line.repo, line.onto, record.from, record.to);
     for (const { id, commit } of record.riders) if ((await stillRides(ctx, id))?.commit !== commit) return 'moved';
-    return advance(line.repo, line.onto, record.from, record.to);
+    return advance(line.repo, line.onto, record.from, record.to).catch((thrown: unknown) => {
+      // It was not moved: these need not arrive together.
+      if (thrown instanceof TowpathError) forgetMerge(ctx, record);
+      throw thrown;
+    });
   });
   if (moved === 'moved') return false;
   if (ctx.settings.durability === 'full')
@@ -140,7 +129,7 @@ async function ride(
       return;
     }
   }
-  const probe = prober(ctx, cars, dir, track.signal);
+  const probe = prober(ctx, cars, { dir, repo: line.repo, signal: track.signal });
   const fails = async (count: number) => {
     const evidence = await probe(count);
     return evidence === null ? null : evidence.some(({ ok }) => !ok);
@@ -170,8 +159,7 @@ async function ride(
 function prober(
   ctx: Context,
   cars: Car[],
-  dir: string,
-  signal: AbortSignal,
+  { dir, repo, signal }: { dir: string; repo: string; signal: AbortSignal },
 ): (count: number) => Promise<Evidence[] | null> {
   const known = new Map<number, Evidence[]>();
   let ready = false;
@@ -184,7 +172,7 @@ function prober(
     const checks = allChecks(riding);
     let evidence = keptEvidence(ctx, riding.at(-1)!, tree, checks);
     if (!evidence) {
-      await standAt(dir, top);
+      for (const message of await standWhole(dir, top, repo)) ctx.events.emit('warning', { message });
       if (!ready) await setUp(ctx, riding[0]!, dir, signal);
       ready = true;
       evidence = await prove(ctx, riding, { dir, tree, signal });
@@ -200,6 +188,6 @@ async function setUp(ctx: Context, { task, plan, work }: Rider, dir: string, sig
   const moment = { task, lock: null, attempt: task.state.runs ?? 1, plan, result: null, signal };
   const answer = await taskHooks(ctx, 'setup', { ...moment, work: { ...work, worktree: dir } });
   if (!('ending' in answer)) return;
-  if (answer.ending.kind === 'later') throw new Later(answer.ending);
+  if (answer.ending.kind === 'later') throw new Later(answer.ending.reason, answer.ending.delay_ms);
   throw new TowpathError('failed', answer.ending.reason, 'mend the hook');
 }
