@@ -34,6 +34,7 @@ export interface EventMap {
     resumed: boolean;
     /** The model server that it was sent to. */
     endpoint?: string | undefined;
+    project?: string | undefined;
   };
   /** A run ended, with what it used. Durations in ms; cost null when not told. */
   attempt_finished: {

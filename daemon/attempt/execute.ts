@@ -229,6 +229,7 @@ function announce(ctx: Context, lock: Lock, record: RunRecord, resumed: boolean)
     branch: lock.branch,
     resumed,
     endpoint: record.request?.endpoints?.[0]?.name,
+    project: record.spec?.project,
   });
 }
 

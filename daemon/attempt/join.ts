@@ -61,7 +61,7 @@ export function joinedRun(ctx: Context, { task, lock }: Claim, plan: Plan): RunV
   };
   ctx.events.emit('attempt_started', {
     ...{ task: task.id, attempt: lock.attempt, agent: JOINER, model: null, role: plan.role.name },
-    ...{ branch: lock.branch, resumed: false, endpoint: undefined },
+    ...{ branch: lock.branch, resumed: false, endpoint: undefined, project: task.spec.project },
   });
   writeJson(join(dir, 'verdict.json'), verdict);
   return verdict;

@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, renameSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { messageOf } from '../errors.ts';
-import { LEDGER_VERSION, SCHEMA } from './schema.ts';
+import { ADD_PROJECTS, hasProjects, LEDGER_VERSION, SCHEMA } from './schema.ts';
 
 /** How long a statement waits for another process; the daemon's loop stands still meanwhile, so it is short. */
 const BUSY_MS = 500;
@@ -101,6 +101,7 @@ function connect(path: string): DatabaseSync {
     db.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA journal_size_limit = 16777216');
     if (version === 0) create(db);
     else if (statSync(path).size < CHECK_BYTES) check(db);
+    if (!hasProjects(db)) change(db, () => hasProjects(db) || db.exec(ADD_PROJECTS));
     return db;
   } catch (thrown) {
     closeQuietly(db);
@@ -110,9 +111,13 @@ function connect(path: string): DatabaseSync {
 
 /** Two processes may begin one file at once: the second finds the tables made. */
 function create(db: DatabaseSync): void {
+  change(db, () => versionOf(db) > 0 || db.exec(SCHEMA));
+}
+
+function change(db: DatabaseSync, work: () => unknown): void {
   db.exec('BEGIN IMMEDIATE');
   try {
-    if (versionOf(db) === 0) db.exec(SCHEMA);
+    work();
     db.exec('COMMIT');
   } catch (thrown) {
     if (db.isTransaction) db.exec('ROLLBACK');

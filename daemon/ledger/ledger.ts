@@ -9,7 +9,7 @@ import { attemptRows, checkRows, eventRows, lastEventId } from './query.ts';
 import { Recorder } from './record.ts';
 import { letGo } from './retain.ts';
 import { SQLITE_AT_LEAST } from './schema.ts';
-import { costsOf, endedByProject, endedSince, lastEnded } from './spent.ts';
+import { costsOf, endedSince, lastEnded } from './spent.ts';
 import { computeStats, emptyStats, latest, reached, spent } from './stats.ts';
 import type { Attempt, CheckRow, LedgerEvent, RunCost, Stats } from './terms.ts';
 
@@ -156,9 +156,9 @@ export class Ledger {
     }, written);
   }
 
-  /** What runs that ended at or after `since` used, summed by agent and role, with those that could not be written yet; null when it cannot be told. */
-  costs(since: string, byProject = false): RunCost[] | null {
-    const written = this.#ask((db) => (byProject ? endedByProject : endedSince)(db, since));
+  /** What runs that ended at or after `since` used, summed by agent, role and project, with those that could not be written yet; null when it cannot be told. */
+  costs(since: string): RunCost[] | null {
+    const written = this.#ask((db) => endedSince(db, since));
     return written === undefined ? null : [...written, ...costsOf(this.#pending, since)];
   }
 

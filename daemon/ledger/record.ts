@@ -39,12 +39,12 @@ export class Recorder {
     this.#open = db.prepare(`SELECT id ${same} AND outcome IS NULL ORDER BY id DESC LIMIT 1`);
     this.#latest = db.prepare(`SELECT id ${same} ORDER BY id DESC LIMIT 1`);
     this.#start = db.prepare(
-      'INSERT INTO attempts (task, attempt, role, agent, model, started_at) VALUES (?, ?, ?, ?, ?, ?)',
+      'INSERT INTO attempts (task, attempt, role, agent, model, started_at, project) VALUES (?, ?, ?, ?, ?, ?, ?)',
     );
     this.#restart = db.prepare('UPDATE attempts SET agent = ?, model = coalesce(?, model) WHERE id = ?');
     this.#finish = db.prepare(
       `UPDATE attempts SET agent = ?, model = coalesce(?, model), outcome = ?, reason = ?, finished_at = ?, duration_ms = ?,
-       input = ?, output = ?, cache_read = ?, cache_write = ?, cost_usd = ? WHERE id = ?`,
+       input = ?, output = ?, cache_read = ?, cache_write = ?, cost_usd = ?, project = ? WHERE id = ?`,
     );
     this.#judge = db.prepare(
       `UPDATE attempts SET outcome = ?, reason = ? WHERE id = (SELECT id FROM attempts WHERE task = ? AND outcome = 'ok'
@@ -86,7 +86,7 @@ export class Recorder {
   #started(e: At<'attempt_started'>): void {
     const open = this.#open.get(e.task, e.attempt, e.role) as { id: number } | undefined;
     if (open) this.#restart.run(e.agent, e.model, open.id);
-    else this.#start.run(e.task, e.attempt, e.role, e.agent, e.model, e.at);
+    else this.#start.run(e.task, e.attempt, e.role, e.agent, e.model, e.at, e.project ?? null);
   }
 
   /** A run that is reported as finished twice, because settling was entered again, is counted once. */
@@ -94,11 +94,11 @@ export class Recorder {
     const key = [e.task, e.attempt, e.role] as const;
     const row = (this.#open.get(...key) ?? this.#latest.get(...key)) as { id: number | bigint } | undefined;
     const started = new Date(Date.parse(e.at) - e.duration_ms).toISOString();
-    const id = row?.id ?? this.#start.run(...key, e.agent, e.model, started).lastInsertRowid;
+    const id = row?.id ?? this.#start.run(...key, e.agent, e.model, started, null).lastInsertRowid;
     this.#finish.run(
       ...[e.agent, e.model, e.outcome, cut(e.reason), e.at, Math.round(e.duration_ms)],
       ...[e.input, e.output, e.cache_read, e.cache_write].map((n) => Math.round(n)),
-      ...[e.cost_usd, id],
+      ...[e.cost_usd, e.project ?? null, id],
     );
   }
 }

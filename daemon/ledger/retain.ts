@@ -2,12 +2,10 @@
 import type { DatabaseSync } from 'node:sqlite';
 
 /** Made when the first runs are let go, also in a file that an earlier version began: no reader misses it. */
-const PAST = `
-CREATE TABLE IF NOT EXISTS past (
+const past = (table: string, by: readonly string[]): string => `
+CREATE TABLE IF NOT EXISTS ${table} (
   day TEXT NOT NULL,
-  agent TEXT NOT NULL,
-  role TEXT NOT NULL,
-  model TEXT NOT NULL,
+  ${by.map((name) => `${name} TEXT NOT NULL,`).join('\n  ')}
   outcome TEXT NOT NULL,
   runs INTEGER NOT NULL,
   cost_usd REAL NOT NULL,
@@ -17,9 +15,15 @@ CREATE TABLE IF NOT EXISTS past (
   output INTEGER NOT NULL,
   cache_read INTEGER NOT NULL,
   cache_write INTEGER NOT NULL,
-  PRIMARY KEY (day, agent, role, model, outcome)
+  PRIMARY KEY (day, ${by.join(', ')}, outcome)
 ) STRICT;
 `;
+
+/** Projects came later, so they have a table of their own. */
+const KEPT = [
+  { table: 'past', by: { agent: 'agent', role: 'role', model: "coalesce(model, '(default)')" } },
+  { table: 'past_projects', by: { project: "coalesce(project, '(none)')" } },
+] as const;
 
 const SUMS = ['runs', 'cost_usd', 'cost_unknown', 'duration_ms', 'input', 'output', 'cache_read', 'cache_write'];
 
@@ -64,17 +68,21 @@ function lastOld(db: DatabaseSync, table: string, at: string, before: string, mo
 
 /** A run whose end was never seen has nothing to sum but itself. */
 function keepSums(db: DatabaseSync, last: number): void {
-  db.exec(PAST);
-  db.prepare(
-    `INSERT INTO past (day, agent, role, model, outcome, ${SUMS.join(', ')})
-     SELECT date(started_at, 'localtime'), agent, role, coalesce(model, '(default)'), coalesce(outcome, ''),
-     count(*), total(cost_usd), sum(cost_usd IS NULL AND outcome IS NOT NULL), coalesce(sum(duration_ms), 0),
-     sum(input), sum(output), sum(cache_read), sum(cache_write)
-     FROM attempts WHERE id <= ? GROUP BY 1, 2, 3, 4, 5
-     ON CONFLICT DO UPDATE SET ${SUMS.map((name) => `${name} = ${name} + excluded.${name}`).join(', ')}`,
-  ).run(last);
+  for (const { table, by } of KEPT) {
+    const names = Object.keys(by);
+    db.exec(past(table, names));
+    db.prepare(
+      `INSERT INTO ${table} (day, ${names.join(', ')}, outcome, ${SUMS.join(', ')})
+       SELECT date(started_at, 'localtime') AS d, ${Object.values(by).join(', ')}, coalesce(outcome, '') AS o,
+       count(*), total(cost_usd), sum(cost_usd IS NULL AND outcome IS NOT NULL), coalesce(sum(duration_ms), 0),
+       sum(input), sum(output), sum(cache_read), sum(cache_write)
+       FROM attempts WHERE id <= ? GROUP BY d, ${Object.values(by).join(', ')}, o
+       ON CONFLICT DO UPDATE SET ${SUMS.map((name) => `${name} = ${name} + excluded.${name}`).join(', ')}`,
+    ).run(last);
+  }
 }
 
 /** Whether runs were let go. */
-export const hasPast = (db: DatabaseSync): boolean =>
-  db.prepare("SELECT 1 FROM sqlite_schema WHERE name = 'past'").get() !== undefined;
+export const hasPast = (db: DatabaseSync, by = ''): boolean =>
+  db.prepare('SELECT 1 FROM sqlite_schema WHERE name = ?').get(by === 'project' ? 'past_projects' : 'past') !==
+  undefined;

@@ -1,4 +1,5 @@
 // The tables of the ledger: one row an event, and what is asked for often (attempts, transitions, checks, hooks) in columns.
+import type { DatabaseSync } from 'node:sqlite';
 
 /** Kept in `user_version`; a file of another version is set aside and begun anew, for the task files are the truth. */
 export const LEDGER_VERSION = 1;
@@ -32,7 +33,8 @@ CREATE TABLE attempts (
   output INTEGER NOT NULL DEFAULT 0,
   cache_read INTEGER NOT NULL DEFAULT 0,
   cache_write INTEGER NOT NULL DEFAULT 0,
-  cost_usd REAL
+  cost_usd REAL,
+  project TEXT
 ) STRICT;
 CREATE INDEX attempts_task ON attempts (task, attempt, role);
 CREATE INDEX attempts_started ON attempts (started_at);
@@ -75,4 +77,17 @@ CREATE TABLE hooks (
 ) STRICT;
 
 PRAGMA user_version = ${LEDGER_VERSION};
+`;
+
+/** Whether runs tell their project: a file that an earlier version began does not, until it is opened for writing. */
+export const hasProjects = (db: DatabaseSync): boolean =>
+  db.prepare("SELECT 1 FROM pragma_table_info('attempts') WHERE name = 'project'").get() !== undefined;
+
+/** The version stays: no reader of an earlier one misses or minds the column. What the events still know is filled in. */
+export const ADD_PROJECTS = `
+ALTER TABLE attempts ADD COLUMN project TEXT;
+UPDATE attempts SET project = e.project FROM (
+  SELECT task, json_extract(data, '$.attempt') AS attempt, json_extract(data, '$.role') AS role,
+  json_extract(data, '$.project') AS project FROM events WHERE event = 'attempt_finished' AND data LIKE '%"project":%'
+) e WHERE e.task = attempts.task AND e.attempt = attempts.attempt AND e.role = attempts.role;
 `;

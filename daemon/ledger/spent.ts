@@ -12,27 +12,11 @@ const TOKENS = 'input + output + cache_read + cache_write';
 export const endedSince = (db: DatabaseSync, since: string): RunCost[] =>
   db
     .prepare(
-      `SELECT agent, role, total(cost_usd) AS usd, sum(${TOKENS}) AS tokens
-       FROM attempts WHERE finished_at >= ? GROUP BY agent, role`,
+      `SELECT agent, role, project, total(cost_usd) AS usd, sum(${TOKENS}) AS tokens
+       FROM attempts WHERE finished_at >= ? GROUP BY agent, role, project`,
     )
     .all(since)
-    .map((row) => ({ ...row }) as unknown as RunCost);
-
-/** The same for each project as well. Its name is only in the event, so that is looked up for each run. */
-export const endedByProject = (db: DatabaseSync, since: string): RunCost[] =>
-  db
-    .prepare(
-      `SELECT agent, role, project, total(cost_usd) AS usd, sum(${TOKENS}) AS tokens FROM (
-         SELECT a.*, (
-           SELECT json_extract(e.data, '$.project') FROM events e
-           WHERE e.task = a.task AND e.event = 'attempt_finished' AND json_extract(e.data, '$.attempt') = a.attempt
-             AND json_extract(e.data, '$.role') = a.role
-           ORDER BY e.id DESC LIMIT 1) AS project
-         FROM attempts a WHERE a.finished_at >= ?)
-       GROUP BY agent, role, project`,
-    )
-    .all(since)
-    .map((row) => ({ ...row }) as unknown as RunCost);
+    .map((row) => ({ ...row, project: row['project'] ?? undefined }) as unknown as RunCost);
 
 /** The last ended runs, the latest first, at most `each` of each agent and role. */
 export const lastEnded = (db: DatabaseSync, each: number): RunCost[] =>

@@ -1,13 +1,15 @@
-// The sums over the ledger: by day, agent, role and model, and what an accepted task took.
+// The sums over the ledger: by day, project, agent, role and model, and what an accepted task took.
 import type { DatabaseSync } from 'node:sqlite';
 import type { Outcome, Queue } from '../task/terms.ts';
 import { hasPast } from './retain.ts';
+import { hasProjects } from './schema.ts';
 import type { AcceptedTask, Stats, StatsGroup } from './terms.ts';
 
 const BY = {
   total: "'total'",
   // The day of whoever looks: people count a night's work by their own calendar.
   day: "date(started_at, 'localtime')",
+  project: "coalesce(project, '(none)')",
   agent: 'agent',
   role: 'role',
   model: "coalesce(model, '(default)')",
@@ -21,6 +23,7 @@ export function computeStats(db: DatabaseSync, since: string | null): Stats {
     since,
     total: groups(db, 'total', since)[0] ?? emptyGroup('total'),
     by_day: groups(db, 'day', since),
+    by_project: hasProjects(db) ? groups(db, 'project', since) : [],
     by_agent: groups(db, 'agent', since),
     by_role: groups(db, 'role', since),
     by_model: groups(db, 'model', since),
@@ -33,7 +36,7 @@ export function computeStats(db: DatabaseSync, since: string | null): Stats {
 export const emptyStats = (since: string | null): Stats => ({
   since,
   total: emptyGroup('total'),
-  ...{ by_day: [], by_agent: [], by_role: [], by_model: [], reached: {} },
+  ...{ by_day: [], by_project: [], by_agent: [], by_role: [], by_model: [], reached: {} },
   fixes: { tried: 0, helped: 0, rolled_back: 0, refused: 0 },
   accepted: { tasks: [], cost_usd: 0, cost_per_task_usd: null },
 });
@@ -59,7 +62,7 @@ function groups(db: DatabaseSync, by: keyof typeof BY, since: string | null): St
        FROM attempts WHERE started_at >= ? GROUP BY key, outcome ORDER BY key`,
     )
     .all(since ?? '') as unknown as Row[];
-  const rows = [...(hasPast(db) ? past(db, by, since) : []), ...runs];
+  const rows = [...(hasPast(db, by) ? past(db, by, since) : []), ...runs];
   const found = new Map<string, StatsGroup>();
   for (const row of rows) {
     const group = found.get(row.key) ?? emptyGroup(row.key);
@@ -82,7 +85,7 @@ const past = (db: DatabaseSync, by: keyof typeof BY, since: string | null): Row[
       `SELECT ${by === 'total' ? "'total'" : by} AS key, nullif(outcome, '') AS outcome, sum(runs) AS runs, total(cost_usd) AS cost_usd,
        sum(cost_unknown) AS cost_unknown, sum(duration_ms) AS duration_ms, sum(input) AS input, sum(output) AS output,
        sum(cache_read) AS cache_read, sum(cache_write) AS cache_write
-       FROM past WHERE day >= coalesce(date(?, 'localtime'), '') GROUP BY key, outcome`,
+       FROM ${by === 'project' ? 'past_projects' : 'past'} WHERE day >= coalesce(date(?, 'localtime'), '') GROUP BY key, outcome`,
     )
     .all(since) as unknown as Row[];
 

@@ -37,7 +37,7 @@ export interface CheckRow {
   tree: string | null;
 }
 
-/** Runs that share a day, an agent, a role or a model. */
+/** Runs that share a day, a project, an agent, a role or a model. */
 export interface StatsGroup {
   key: string;
   runs: number;
@@ -66,6 +66,8 @@ export interface Stats {
   since: string | null;
   total: StatsGroup;
   by_day: StatsGroup[];
+  /** `(none)` for runs of no project. */
+  by_project: StatsGroup[];
   by_agent: StatsGroup[];
   by_role: StatsGroup[];
   by_model: StatsGroup[];
@@ -82,6 +84,5 @@ export interface RunCost {
   role: string;
   usd: number | null;
   tokens: number;
-  /** Where it was asked for, and there is one. */
-  project?: string | null | undefined;
+  project?: string | undefined;
 }

@@ -16,7 +16,7 @@ export class Purse {
   #day = '';
   /** By agent. */
   #spent = new Map<string, Amount>();
-  /** By project, where one has a budget of the day. */
+  /** By project. */
   #projects = new Map<string, Amount>();
   /** By task. */
   readonly #held = new Map<string, Held>();
@@ -96,8 +96,7 @@ export class Purse {
   /** False for a ledger that cannot be read just now: what is known stays, as long as the day does. */
   #addUp(now: number): boolean {
     const day = startOfDay(now);
-    const asked = Object.values(this.#ctx.settings.projects).some(({ budget }) => budget.day_usd !== undefined);
-    const costs = this.#ledger.costs(day, asked);
+    const costs = this.#ledger.costs(day);
     if (costs === null && day === this.#day) return false;
     this.#day = day;
     this.#spent = new Map();

@@ -111,6 +111,38 @@ describe('recording', () => {
     expect(one.stats({ since: '2999-01-01' }).total.runs).toBe(0);
   });
 
+  it('tells the runs of each project, also of a file that an earlier version began', () => {
+    const events = new Events();
+    const first = ledger();
+    first.attach(events);
+    events.emit('attempt_finished', run('a', 1, { project: 'site' }));
+    events.emit('attempt_finished', run('b', 1));
+    events.emit('attempt_started', { ...start('c', 1), project: 'app' });
+    const keys = (one: Ledger) => one.stats().by_project.map(({ key, runs, cost_usd }) => [key, runs, cost_usd]);
+    const all = [
+      ['(none)', 1, 0.5],
+      ['app', 1, 0],
+      ['site', 1, 0.5],
+    ];
+    expect(keys(first)).toEqual(all);
+    expect(first.costs('2000-01-01')).toContainEqual(expect.objectContaining({ project: 'site', usd: 0.5 }));
+    first.close();
+    const db = new DatabaseSync(workspace.ledger);
+    db.exec('ALTER TABLE attempts DROP COLUMN project');
+    db.close();
+    const reader = ledger({ readonly: true });
+    expect(reader.stats()).toMatchObject({ total: { runs: 3 }, by_project: [] });
+    expect(reader.warnings).toEqual([]);
+    const again = ledger();
+    // Of a run that has not ended no event tells it.
+    expect(keys(again)).toEqual([
+      ['(none)', 2, 0.5],
+      ['site', 1, 0.5],
+    ]);
+    expect(keys(reader)).toEqual(keys(again));
+    expect(again.warnings).toEqual([]);
+  });
+
   it('counts a run as what the checks said of it, not as what its agent said', () => {
     const events = new Events();
     const one = ledger();

@@ -24,7 +24,8 @@ afterEach(() => {
 
 /** A run of a task, and its way to done. */
 function record(task: string, when: string, cost: number | null, outcome: 'ok' | 'failed' = 'ok'): void {
-  const who = { task, attempt: 1, agent: 'claude', model: 'sonnet', role: 'implementer' };
+  const project = task.endsWith('3') ? 'site' : undefined;
+  const who = { task, attempt: 1, agent: 'claude', model: 'sonnet', role: 'implementer', project };
   const used = { duration_ms: 1500, input: 10, output: 20, cache_read: 30, cache_write: 40, cost_usd: cost };
   const events: TowpathEvent[] = [
     { at: when, event: 'attempt_started', ...who, branch: null, resumed: false },
@@ -61,7 +62,7 @@ it('lets go of what is older, in batches, and keeps the rest and the sums', () =
   for (let n = 0; n < 10; n++) record(`new${n}`, at(1, n), 1);
   record('today', at(0), 3);
   const before = ledger.stats();
-  const [groups, sums] = [(s: typeof before) => [s.total, s.by_agent, s.by_role, s.by_model], before.by_day];
+  const [groups, sums] = [(s: typeof before) => [s.total, s.by_agent, s.by_role, s.by_model, s.by_project], before.by_day];
   expect(before.total).toMatchObject({ runs: 61, cost_usd: 33, cost_unknown: 10 });
   let rounds = 1;
   while (ledger.letGo(at(90), 20)) rounds++;
@@ -76,6 +77,10 @@ it('lets go of what is older, in batches, and keeps the rest and the sums', () =
   expect(ledger.checks({ task: 'old1' })).toEqual([]);
   expect(ledger.checks({ task: 'new1' })).toHaveLength(1);
   const after = ledger.stats();
+  expect(before.by_project.map(({ key, runs }) => [key, runs])).toEqual([
+    ['(none)', 55],
+    ['site', 6],
+  ]);
   expect(groups(after)).toEqual(groups(before));
   expect(after.by_day).toEqual(sums);
   expect(after.accepted.tasks).toHaveLength(11);

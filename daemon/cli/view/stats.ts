@@ -1,4 +1,4 @@
-// towpath stats: runs, outcomes, tokens, cost and time by day, agent, role and model, and what an accepted task took.
+// towpath stats: runs, outcomes, tokens, cost and time by day, project, agent, role and model, and what an accepted task took.
 import { formatDuration } from '../../clock.ts';
 import type { Ledger } from '../../ledger/ledger.ts';
 import type { Stats, StatsGroup } from '../../ledger/terms.ts';
@@ -38,6 +38,7 @@ export function renderStats(stats: Stats & Partial<StatsView>, on: Partial<Scree
   ].map((line) => (line.startsWith('\x1b') ? line : truncate(line, screen.width)));
   const parts = [
     groupTable('Day', stats.by_day, screen),
+    stats.by_project.some(({ key }) => key !== NO_PROJECT) ? groupTable('Project', stats.by_project, screen) : [],
     groupTable('Agent', stats.by_agent, screen),
     groupTable('Role', stats.by_role, screen),
     groupTable('Model', stats.by_model, screen),
@@ -48,6 +49,9 @@ export function renderStats(stats: Stats & Partial<StatsView>, on: Partial<Scree
     .map((lines) => lines.join('\n'))
     .join('\n\n');
 }
+
+/** Where there are no projects the table says nothing. */
+const NO_PROJECT = '(none)';
 
 function fixLines({ fixes: { tried, helped, rolled_back, refused } }: Stats): string[] {
   if (tried + refused === 0) return [];
