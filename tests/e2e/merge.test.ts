@@ -8,10 +8,6 @@ const SETTINGS = 'agent: shell\non_accept: merge\nretry: {initial: 100ms}\n';
 
 const log = (ws: TestWorkspace, branch = 'main') =>
   ws.git('log', '--reverse', '--format=%s', branch).trim().split('\n');
-/** Written aside and renamed, without a command for each. */
-function put(ws: TestWorkspace, id: string, text: string): void {
-  renameSync(ws.file(`queues/.${id}`, text), ws.path(`queues/incoming/${id}.md`));
-}
 const left = (ws: TestWorkspace) =>
   existsSync(ws.path('.worktrees')) ? readdirSync(ws.path('.worktrees')).filter((name) => !name.startsWith('.')) : [];
 const titled = (title: string, script: string, more = '') => shellTask(script, more).replace('# A task', `# ${title}`);
@@ -20,7 +16,7 @@ describe('the train', () => {
   it('merges three, each on top of the one before, together with the tree; worktrees and branches go', () => {
     const ws = workspace(`${SETTINGS}checks: ["test -e README.md"]\nconcurrency: 3\n`);
     ws.file('mine', 'not tracked\n');
-    for (const id of ['a', 'b', 'c']) put(ws, id, titled(id, `echo ${id} > ${id}`));
+    for (const id of ['a', 'b', 'c']) ws.drop(id, titled(id, `echo ${id} > ${id}`));
     const drained = ws.drain();
     expect(drained.code, drained.stderr + drained.stdout).toBe(0);
     expect(log(ws).sort()).toEqual(['a', 'b', 'c', 'first']);
@@ -48,10 +44,9 @@ describe('the train', () => {
 
   it('sends a conflict back with what conflicts, merges the next attempt, and holds up nobody behind it', async () => {
     const ws = workspace(`${SETTINGS}concurrency: 3\n`);
-    put(ws, 'first', titled('Write it first', 'echo first > same'));
+    ws.drop('first', titled('Write it first', 'echo first > same'));
     // It writes the file again on what it is given; the conflict is resolved by that.
-    put(
-      ws,
+    ws.drop(
       'second',
       titled(
         'Write it too',
@@ -59,7 +54,7 @@ describe('the train', () => {
         'review: human\n',
       ),
     );
-    put(ws, 'third', titled('Another', 'echo third > third', 'review: human\n'));
+    ws.drop('third', titled('Another', 'echo third > third', 'review: human\n'));
     await ws.start();
     await ws.reaches('first', 'done');
     // Both began on the base from before.
@@ -99,7 +94,7 @@ describe('the train', () => {
       `${SETTINGS}review: human\nconcurrency: 4\nchecks: ["test $(ls part-* 2>/dev/null | wc -l) -lt 3 || test -e all"]\n`,
     );
     for (const id of ['a', 'b', 'c', 'd'])
-      put(ws, id, titled(id, `[ "$TOWPATH_ATTEMPT" = 1 ] || touch all; echo ${id} > part-${id}`));
+      ws.drop(id, titled(id, `[ "$TOWPATH_ATTEMPT" = 1 ] || touch all; echo ${id} > part-${id}`));
     ws.drain();
     for (const id of ['a', 'b', 'c', 'd']) ws.run(['accept', id]);
     expect(ws.show('a').reason).toBe('accepted; waits to be merged into main');
@@ -134,8 +129,7 @@ describe('the train', () => {
 
   it('goes again from where the base was moved to, also while the checks run', async () => {
     const ws = workspace(SETTINGS);
-    put(
-      ws,
+    ws.drop(
       't',
       titled(
         't',
@@ -162,14 +156,14 @@ describe('the train', () => {
     ws.git('add', 'other');
     ws.git('commit', '-qm', 'second');
     ws.file('other', 'mine\n');
-    put(ws, 'beside', titled('beside', 'echo b > b'));
+    ws.drop('beside', titled('beside', 'echo b > b'));
     expect(ws.drain().code).toBe(0);
     expect(ws.show('beside').queue).toBe('done');
     expect(readFileSync(ws.path('b'), 'utf8')).toBe('b\n');
     expect(ws.git('status', '--porcelain', '-uno').trim()).toBe('M other');
-    put(ws, 'same', titled('same', 'echo theirs > other'));
+    ws.drop('same', titled('same', 'echo theirs > other'));
     expect(ws.drain().code).toBe(1);
-    const held = ws.show('same') as unknown as { next: string[] };
+    const held = ws.json<{ next: string[] }>(['show', 'same']);
     expect(held).toMatchObject({
       queue: 'blocked',
       attempts: 1,
@@ -191,8 +185,8 @@ describe('the train', () => {
     const ws = workspace(SETTINGS);
     ws.git('branch', 'gone');
     ws.git('branch', 'release');
-    put(ws, 'a', titled('a', 'echo a > a', 'base: gone\nreview: human\n'));
-    put(ws, 'b', titled('b', 'echo b > b', 'base: release\n'));
+    ws.drop('a', titled('a', 'echo a > a', 'base: gone\nreview: human\n'));
+    ws.drop('b', titled('b', 'echo b > b', 'base: release\n'));
     ws.drain();
     expect(log(ws, 'release')).toEqual(['first', 'b']);
     expect(existsSync(ws.path('b'))).toBe(false);
@@ -212,9 +206,9 @@ describe('the train', () => {
 
   it('is for each task and project to say; a file that is moved to done is accepted, and done once it is merged', async () => {
     const ws = workspace('agent: shell\nprojects: {p: {on_accept: merge, repo: .}}\n');
-    put(ws, 'keep', titled('keep', 'echo k > k'));
-    put(ws, 'own', titled('own', 'echo o > o', 'on_accept: merge\n'));
-    put(ws, 'project', titled('project', 'echo p > p', 'project: p\nreview: human\n'));
+    ws.drop('keep', titled('keep', 'echo k > k'));
+    ws.drop('own', titled('own', 'echo o > o', 'on_accept: merge\n'));
+    ws.drop('project', titled('project', 'echo p > p', 'project: p\nreview: human\n'));
     ws.drain();
     expect(ws.show('keep')).toMatchObject({ queue: 'done', branch: 'towpath/keep' });
     expect(log(ws)).toEqual(['first', 'own']);
@@ -226,10 +220,10 @@ describe('the train', () => {
 
   it('gives a dependent what was merged, once; a rejected one gets off; one that was merged may be done again', () => {
     const ws = workspace(`${SETTINGS}concurrency: 3\n`);
-    put(ws, 'base', titled('base', 'echo 1 > base-file'));
-    put(ws, 'other', titled('other', 'echo 1 > other-file'));
-    put(ws, 'next', titled('next', 'cat base-file other-file > both', 'depends_on: [base, other]\n'));
-    put(ws, 'off', titled('off', 'echo "$TOWPATH_ATTEMPT" > off', 'review: human\n'));
+    ws.drop('base', titled('base', 'echo 1 > base-file'));
+    ws.drop('other', titled('other', 'echo 1 > other-file'));
+    ws.drop('next', titled('next', 'cat base-file other-file > both', 'depends_on: [base, other]\n'));
+    ws.drop('off', titled('off', 'echo "$TOWPATH_ATTEMPT" > off', 'review: human\n'));
     ws.drain();
     expect(log(ws).sort()).toEqual(['base', 'first', 'next', 'other']);
     ws.run(['accept', 'off']);
@@ -244,8 +238,7 @@ describe('the train', () => {
 
   it('merges beside a minor task that works in the tree, when that is over', async () => {
     const ws = workspace(`${SETTINGS}concurrency: 2\n`);
-    put(
-      ws,
+    ws.drop(
       'minor',
       titled(
         'minor',
@@ -253,7 +246,7 @@ describe('the train', () => {
         'complexity: minor\n',
       ),
     );
-    put(ws, 'major', titled('major', 'echo M > M'));
+    ws.drop('major', titled('major', 'echo M > M'));
     await ws.start();
     await until(
       () => ws.where('major') === 'provisional' && ws.show('major').reason?.startsWith('accepted') === true,

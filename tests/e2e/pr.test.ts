@@ -1,5 +1,5 @@
 // on_accept: pr: a bare remote on the disk, and a program in the place of gh that keeps what it is told in files.
-import { existsSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { gitIn, shellTask, type TestWorkspace, tempDir, until, workspaces } from '../helpers/workspace.ts';
@@ -34,8 +34,6 @@ function make(more = ''): { ws: TestWorkspace; gh: string; remote: string } {
   ws.git('push', '-q', 'origin', 'main');
   return { ws, gh, remote };
 }
-const put = (ws: TestWorkspace, id: string, text: string) =>
-  renameSync(ws.file(`queues/.${id}`, text), ws.path(`queues/incoming/${id}.md`));
 const read = (path: string) => (existsSync(path) ? readFileSync(path, 'utf8') : '');
 const task = (script: string, more = '') =>
   shellTask(script, more).replace('# A task', '# Say $(touch /tmp/no) "hello"\n\nWhat is wanted.');
@@ -43,7 +41,7 @@ const task = (script: string, more = '') =>
 describe('a pull request', () => {
   it('is pushed and opened once, shown, and done when it is merged', () => {
     const { ws, gh, remote } = make();
-    put(ws, 't', task('echo hello > t'));
+    ws.drop('t', task('echo hello > t'));
     expect(ws.drain().code).toBe(0);
     const waiting = ws.show('t');
     const url = 'https://git.example/pulls/7';
@@ -74,7 +72,7 @@ describe('a pull request', () => {
 
   it('that is closed waits for a person; the next attempt goes to the same branch, also when it was rewritten', async () => {
     const { ws, gh, remote } = make();
-    put(ws, 't', task('echo "$TOWPATH_ATTEMPT" > t; [ "$TOWPATH_ATTEMPT" = 1 ] || git reset -q --soft main'));
+    ws.drop('t', task('echo "$TOWPATH_ATTEMPT" > t; [ "$TOWPATH_ATTEMPT" = 1 ] || git reset -q --soft main'));
     await ws.start();
     await until(() => ws.show('t').pr !== null, 'it is opened', 30_000);
     const first = ws.show('t').commit;
@@ -100,7 +98,7 @@ describe('a pull request', () => {
     const { ws, gh, remote } = make('secrets: {FORGE_TOKEN: {env: FORGE_TOKEN}}\n');
     const env = { FORGE_TOKEN: 'abcdefghijklmnop' };
     writeFileSync(join(gh, 'refuse'), 'trying\nHTTP 401: bad token abcdefghijklmnop\n');
-    put(ws, 't', task('echo hello > t'));
+    ws.drop('t', task('echo hello > t'));
     expect(ws.drain([], env).code).toBe(1);
     expect(ws.show('t')).toMatchObject({
       queue: 'blocked',
@@ -128,7 +126,7 @@ describe('a pull request', () => {
   it('is opened once, though the daemon was killed when it was there and had not said so', async () => {
     const { ws, gh } = make();
     writeFileSync(join(gh, 'hang'), '');
-    put(ws, 't', task('echo hello > t'));
+    ws.drop('t', task('echo hello > t'));
     const daemon = await ws.start();
     await until(() => existsSync(join(gh, 'created')), 'it is being opened', 30_000);
     daemon.kill('SIGKILL');

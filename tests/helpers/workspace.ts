@@ -17,6 +17,9 @@ import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { afterEach } from 'vitest';
+import { readLock } from '../../daemon/queue/files/lock.ts';
+import { readTask } from '../../daemon/queue/files/read.ts';
+import { toJson } from '../../daemon/queue/port.ts';
 import type { TaskJson } from '../../daemon/task/terms.ts';
 
 export const BIN = fileURLToPath(new URL('../../daemon/towpath.js', import.meta.url));
@@ -113,7 +116,13 @@ export class TestWorkspace {
     return JSON.parse(stdout) as T;
   }
 
+  /** A task as `show --json` tells it. Where that is what its file says it is read here: the command costs a third of a second of processor time. */
   show(id: string): TaskJson {
+    for (const queue of ['claimed', 'provisional', 'blocked', 'failed', 'done'] as const) {
+      const task = readTask(this.path('queues', queue), `${id}.md`, queue);
+      const lock = queue === 'claimed' ? readLock(this.path('queues/claimed', `${id}.lock.json`)) : null;
+      if (task && lock !== 'unreadable') return JSON.parse(JSON.stringify(toJson(task, lock))) as TaskJson;
+    }
     return this.json<TaskJson>(['show', id]);
   }
 

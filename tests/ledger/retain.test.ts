@@ -62,7 +62,10 @@ it('lets go of what is older, in batches, and keeps the rest and the sums', () =
   for (let n = 0; n < 10; n++) record(`new${n}`, at(1, n), 1);
   record('today', at(0), 3);
   const before = ledger.stats();
-  const [groups, sums] = [(s: typeof before) => [s.total, s.by_agent, s.by_role, s.by_model, s.by_project], before.by_day];
+  const [groups, sums] = [
+    (s: typeof before) => [s.total, s.by_agent, s.by_role, s.by_model, s.by_project],
+    before.by_day,
+  ];
   expect(before.total).toMatchObject({ runs: 61, cost_usd: 33, cost_unknown: 10 });
   let rounds = 1;
   while (ledger.letGo(at(90), 20)) rounds++;
