@@ -13,7 +13,7 @@ import { recover } from './recover.ts';
 import { DEFAULT_ROLE } from './roles/role.ts';
 import { Alarm } from './waiting/alarm.ts';
 import { type Place, takerOf, waitOf, whoOf } from './waiting/assign.ts';
-import { type Blocked, isStuck } from './waiting/blocked.ts';
+import type { Blocked } from './waiting/blocked.ts';
 import { Broken } from './waiting/broken.ts';
 import type { Held } from './waiting/budget.ts';
 import type { Job, SchedulerOptions } from './waiting/job.ts';
@@ -185,7 +185,7 @@ export class Scheduler {
   /** A task left the hands of this process; null: its work broke off. */
   ended(id: string, task: Task | null): void {
     const held = task?.queue === 'blocked' && task.state.waits_for !== 'dependencies';
-    if (!task || task.queue === 'failed' || held || isStuck(task.state)) this.clean = false;
+    if (!task || task.queue === 'failed' || held) this.clean = false;
     this.#blocked.changed('provisional', `${id}.md`);
     if (task?.queue === 'blocked') this.#blocked.changed('blocked', `${id}.md`);
     this.nudge();
@@ -293,8 +293,8 @@ export class Scheduler {
     return allWait(this.#ctx.queue.intake, this.waitOf, (wait) => wait?.until === 'never' || wait?.fine);
   }
 
-  /** Whether all that is left in incoming waits as it should. */
+  /** Whether all that is left in incoming and provisional waits as it should. */
   get leftIsFine(): boolean {
-    return allWait(this.#ctx.queue.intake, this.waitOf, (wait) => wait?.fine);
+    return !this.#blocked.stuck && allWait(this.#ctx.queue.intake, this.waitOf, (wait) => wait?.fine);
   }
 }

@@ -83,6 +83,11 @@ export class Blocked {
     );
   }
 
+  /** Something accepted was tried in vain so often that only a daemon that stays goes on with it. */
+  get stuck(): boolean {
+    return this.#provisional.some(({ state }) => isStuck(state));
+  }
+
   /** Somebody is still to be judged. */
   get busy(): boolean {
     return this.#looks.size + this.#due.size + this.#fresh.size > 0;
@@ -248,9 +253,7 @@ function* taken(set: Set<string>, inTime: () => boolean): Generator<string> {
   }
 }
 
-/** It is accepted, and was tried in vain so often that only a daemon that stays goes on with it. */
-export const isStuck = (state: Task['state']): boolean =>
-  isHanded(state) && (state.transients ?? 0) >= TRANSIENTS_PER_ATTEMPT;
+const isStuck = (state: Task['state']): boolean => isHanded(state) && (state.transients ?? 0) >= TRANSIENTS_PER_ATTEMPT;
 
 export const isHanded = ({ waits_for }: Task['state']): boolean => waits_for === 'merge' || waits_for === 'pr';
 

@@ -2,8 +2,9 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { pullBody } from '../../daemon/gate/pull/body.ts';
-import { fillIn, readStatus, urlIn } from '../../daemon/gate/pull/program.ts';
+import { fillIn, readStatus, runProgram, urlIn } from '../../daemon/gate/pull/program.ts';
 import type { Task } from '../../daemon/queue/port.ts';
+import { settingsSchema } from '../../daemon/settings.ts';
 
 const places = { id: 't', branch: 'towpath/t', base: 'main', title: '', remote: 'origin', body_file: '/b' };
 
@@ -26,6 +27,7 @@ it('reads how a request stands, and takes nothing else for it', () => {
     state: 'MERGED',
     url: 'https://x/1',
   });
+  expect(readStatus('{"state":"NONE"}\n')).toEqual({ state: 'NONE', url: null });
   expect(readStatus('{"state":"closed"}')).toEqual({ state: 'CLOSED', url: null });
   for (const text of ['', 'OPEN', 'null', '[]', '{}', '{"state":"DRAFT"}', '{"state":1}'])
     expect(readStatus(text), text).toBe(null);
@@ -53,4 +55,33 @@ it('tells task, result, reviews and checks, each only when there is one', () => 
       '## Checks\n\n- `npm test` passed on tree aaaaaaaaaa, 1.2 s\n\nTowpath-Task: t\n',
   );
   expect(pullBody({ ...task, state: {} }, '', [])).toBe('Do it.\n\nTowpath-Task: t\n');
+});
+
+it('tells what may pass from what a person must put right, by exit codes and by the fixed lines of gh', async () => {
+  const settings = settingsSchema.parse({});
+  const told = (code: number, stderr: string) =>
+    runProgram({ settings }, ['sh', '-c', 'printf "%s" "$2" >&2; exit "$1"', 'sh', String(code), stderr], {
+      cwd: '/',
+      places,
+    });
+  const passing = [
+    [75, 'come back later'],
+    [1, 'HTTP 502: 502 Bad Gateway (https://x/api/graphql)'],
+    [1, 'HTTP 429: slow down (https://x)'],
+    [1, 'error connecting to api.github.com\ncheck your internet connection or https://githubstatus.com'],
+    [1, 'Post "https://x/api/graphql": dial tcp 127.0.0.1:1: connect: connection refused'],
+    [1, 'pull request create failed: Post "https://x/api/graphql": EOF'],
+  ] as const;
+  for (const [code, text] of passing) expect(await told(code, text), text).toMatchObject({ passes: true });
+  const lasting = [
+    [1, 'HTTP 401: Bad credentials (https://x/api/graphql)\nTry authenticating with:  gh auth login'],
+    [1, 'HTTP 404: Not Found (https://x)'],
+    [4, 'To get started with GitHub CLI, please run:  gh auth login'],
+    [1, 'pull request create failed: GraphQL: No commits between main and x (createPullRequest)'],
+    [1, 'it says: HTTP 502: but that is its own text'],
+    [1, ''],
+  ] as const;
+  for (const [code, text] of lasting) expect(await told(code, text), text).toMatchObject({ passes: false });
+  expect(await told(1, 'a.\n\nb\nc\nd\ne')).toEqual({ problem: 'sh exited with 1: a; b; …; d; e', passes: false });
+  expect(await runProgram({ settings }, ['/no/such'], { cwd: '/', places })).toMatchObject({ passes: false });
 });

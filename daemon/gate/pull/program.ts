@@ -71,7 +71,7 @@ const TRY_LATER = 75;
  * lines are its own and Go's, and fixed.
  */
 const PASSES =
-  /^(?:[a-z ]+: )?(?:HTTP (?:408|429|5\d\d)\b|error connecting to \S+$|(?:Get|Post|Patch) "https?:\/\/[^"\n]+": )/m;
+  /^(?:pull request create failed: )?(?:HTTP (?:408|429|5\d\d)\b|error connecting to \S+$|(?:Get|Post|Patch) "https?:\/\/[^"\n]+": )/m;
 
 /** The first and the last lines: what is wrong is in the one or the other. */
 function wordsOf(stderr: string): string {
