@@ -203,11 +203,20 @@ export const SCENARIOS: Scenario[] = [
     prepare: accepted('v', 'w'),
   },
   {
+    // The second makes it too many: halves are tried, the first is merged, the second goes back, the third rides again and goes back too.
+    name: 'merge-bisect',
+    settings: `${SETTINGS.replace('50ms', '50ms, max_attempts: 2')}on_accept: merge\nchecks: ["test $(ls part-* | wc -l) -lt 2"]\n`,
+    tasks: Object.fromEntries(
+      ['a', 'b', 'c'].map((id) => [id, work(`echo "$TOWPATH_ATTEMPT" > part-${id}`, 'review: human\n')]),
+    ),
+    prepare: accepted('a', 'b', 'c'),
+  },
+  {
     name: 'pr',
     settings: `${SETTINGS}on_accept: pr\npr: {command: [./gh, create], status: [./gh, view]}\n`,
     // A second request is refused.
     files: {
-      gh: '#!/bin/sh\ncd ignored\nif [ "$1" = view ]; then cat state; exit; fi\n[ -e made ] && exit 1\necho \'{"state":"OPEN","url":"https://x/1"}\' > new; mv new state; touch made; echo https://x/1\n',
+      gh: '#!/bin/sh\ncd ignored\nif [ "$1" = view ]; then cat state 2>/dev/null || echo \'{"state":"NONE"}\'; exit; fi\n[ -e made ] && exit 1\necho \'{"state":"OPEN","url":"https://x/1"}\' > new; mv new state; touch made; echo https://x/1\n',
     },
     tasks: review('v'),
     prepare: async (world) => {

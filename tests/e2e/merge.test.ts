@@ -1,7 +1,7 @@
 // on_accept: merge: the train, with real git and the real daemon.
-import { existsSync, readdirSync, readFileSync, renameSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { shellTask, type TestWorkspace, until, workspaces } from '../helpers/workspace.ts';
+import { gitIn, makeRepo, shellTask, type TestWorkspace, until, workspaces } from '../helpers/workspace.ts';
 
 const workspace = workspaces();
 const SETTINGS = 'agent: shell\non_accept: merge\nretry: {initial: 100ms}\n';
@@ -181,6 +181,49 @@ describe('the train', () => {
     expect(readFileSync(ws.path('other'), 'utf8')).toBe('theirs\n');
   });
 
+  it('checks what rides together with its submodules; whoever cannot be merged holds up nobody else', () => {
+    const library = makeRepo();
+    const library2 = gitIn(library, 'commit-tree', 'HEAD^{tree}', '-p', 'HEAD', '-m', 'second').trim();
+    gitIn(library, 'update-ref', 'refs/heads/main', library2);
+    const ws = workspace(
+      `${SETTINGS}concurrency: 4\nreview: human\nchecks: ["test $(git -C lib rev-parse HEAD) = $(cat want)"]\n`,
+    );
+    ws.git('-c', 'protocol.file.allow=always', 'submodule', '-q', 'add', library, 'lib');
+    gitIn(ws.path('lib'), 'checkout', '-q', 'HEAD~1');
+    ws.file('want', gitIn(ws.path('lib'), 'rev-parse', 'HEAD'));
+    ws.git('add', 'lib', 'want', '.gitmodules');
+    ws.git('commit', '-q', '-m', 'With a library');
+    ws.git('tag', 'v1');
+    ws.drop('bump', titled('bump', `git -C lib checkout -q ${library2}; echo ${library2} > want`));
+    ws.drop('other', titled('other', 'echo $TOWPATH_ATTEMPT > other'));
+    ws.drop('readme', titled('readme', 'echo theirs > README.md'));
+    ws.drop('tag', titled('tag', 'echo t > t', 'base: v1\n'));
+    expect(ws.drain().code).toBe(1);
+    // Told before its agent has cost anything.
+    expect(ws.show('tag')).toMatchObject({ queue: 'blocked', attempts: 0 });
+    expect(ws.show('tag').reason).toMatch(/^there is no branch v1 in .* to merge into: make one of that name/);
+    ws.file('other', 'mine\n');
+    ws.git('add', 'other');
+    ws.git('commit', '-q', '-m', 'meanwhile');
+    ws.file('README.md', 'mine\n');
+    for (const id of ['bump', 'other', 'readme'])
+      renameSync(ws.path(`queues/provisional/${id}.md`), ws.path(`queues/done/${id}.md`));
+    ws.drain();
+    expect(ws.show('bump')).toMatchObject({ queue: 'done', attempts: 1 });
+    expect(ws.show('readme')).toMatchObject({ queue: 'blocked', reason: expect.stringContaining('(README.md)') });
+    // It came back with the library as it is now, and does not take it a step back.
+    const back = ws.show('other');
+    expect(back).toMatchObject({ queue: 'provisional', attempts: 2, feedback: [{ from: 'merge' }] });
+    expect(ws.git('ls-tree', 'towpath/other', 'lib')).toContain(library2);
+    expect(ws.run(['accept', 'other']).stdout).toContain('waits to be merged');
+    ws.drain();
+    expect(ws.show('other').queue).toBe('done');
+    expect(ws.git('ls-tree', 'main', 'lib')).toContain(library2);
+    expect(readFileSync(ws.path('README.md'), 'utf8')).toBe('mine\n');
+    expect(left(ws)).toEqual(['task-readme', 'task-tag']);
+    rmSync(library, { recursive: true });
+  });
+
   it('says so when the base is gone, and merges into one that is checked out nowhere', () => {
     const ws = workspace(SETTINGS);
     ws.git('branch', 'gone');
@@ -195,7 +238,9 @@ describe('the train', () => {
     ws.drain();
     expect(ws.show('a')).toMatchObject({
       queue: 'blocked',
-      reason: expect.stringContaining('there is no branch gone in'),
+      reason: expect.stringMatching(
+        /there is no branch gone in .*: make it again, then "towpath accept a", or name another one as base: in its file, then "towpath retry a"$/,
+      ),
     });
     ws.git('branch', 'gone');
     ws.run(['accept', 'a']);
