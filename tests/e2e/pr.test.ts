@@ -90,6 +90,14 @@ describe('a pull request', () => {
       reason: expect.stringMatching(/was closed and not merged: https/),
       feedback: [{ from: 'pr' }],
     });
+    expect(ws.json<{ next: string[] }>(['show', 't']).next[0]).toBe('towpath retry t');
+    // Opened again on the server, it is waited for as before.
+    writeFileSync(join(gh, 'state'), 'OPEN');
+    ws.run(['accept', 't']);
+    await until(() => ws.show('t').reason?.startsWith('accepted; waits for its pull request') === true, 'it waits');
+    writeFileSync(join(gh, 'state'), 'CLOSED');
+    await ws.reaches('t', 'blocked', 30_000);
+    expect(read(join(gh, 'created'))).toBe('created\n');
     ws.run(['retry', 't']);
     await until(() => read(join(gh, 'created')) === 'created\ncreated\n', 'a second one is opened', 30_000);
     await until(() => ws.show('t').reason?.startsWith('waits for its pull request') === true, 'it waits again', 30_000);

@@ -50,7 +50,7 @@ function whatNext(task: Task): { why: string; next: string } | null {
       return { why, next: `towpath resolve ${id} retry  # or: skip, abort` };
     case 'merge':
     case 'pr':
-      return { why, next: `towpath accept ${id}` };
+      return { why, next: `towpath ${state.outcome === 'rejected' ? 'retry' : 'accept'} ${id}` };
     case 'paused':
       return { why: why || 'paused', next: `towpath resume ${id}` };
     default:

@@ -143,11 +143,13 @@ async function askPull(ctx: Context, id: string): Promise<Task | Problem | null>
 }
 
 async function closed(ctx: Context, { task }: Offered): Promise<Task> {
-  const reason = `its pull request was closed and not merged${task.state.pr ? `: ${task.state.pr}` : ''}`;
+  const which = task.state.pr ? `: ${task.state.pr}` : '';
+  const next = `"towpath retry ${task.id}" does it again; once it is open again, "towpath accept ${task.id}"`;
+  const reason = `its pull request was closed and not merged${which}; ${next}`;
   const moved = await ctx.queue.move(task.id, 'provisional', {
     to: 'blocked',
     state: {
-      ...{ outcome: 'rejected', reason, waits_for: 'operator' },
+      ...{ outcome: 'rejected', reason, waits_for: 'pr' },
       feedback: addFeedback(task.state.feedback, { reason, from: 'pr' }, Date.now(), task.state.runs ?? null),
     },
   });
