@@ -16,7 +16,7 @@ const SHORT: Record<string, number> = {
   'by-hand': 60,
   'accept-minor': 14,
   merge: 25,
-  'merge-bisect': 60,
+  'merge-bisect': 30,
   'merge-conflict': 25,
   pr: 12,
   enqueue: 3,
