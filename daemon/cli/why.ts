@@ -47,9 +47,10 @@ export async function reasonOf(opened: Opened, task: Task): Promise<string> {
     case 'done':
       return `it is done${state.branch ? `, on ${state.branch}` : state.commit ? `, as commit ${state.commit}` : ''}`;
     case 'provisional':
-      return [state.reason ?? 'its gate is running: checks, hooks, review', ...(await helpers(opened, task))].join(
-        '\n',
-      );
+      return [
+        state.reason ? `${state.reason}${inTime(state.not_before)}` : 'its gate is running: checks, hooks, review',
+        ...(await helpers(opened, task)),
+      ].join('\n');
     case 'failed':
       return `${state.outcome === 'refused' ? 'refused: ' : ''}${state.reason ?? 'moved to failed/ by hand'}`;
     case 'blocked':
@@ -68,6 +69,11 @@ async function helpers(opened: Opened, { state }: Task): Promise<string[]> {
   const open = all.flatMap((one) => (one && one.queue !== 'done' ? [one] : []));
   return Promise.all(open.map(async (one) => `${one.id}: ${await reasonOf(opened, one)}`));
 }
+
+const inTime = (at: string | undefined): string => {
+  const left = at === undefined ? 0 : Date.parse(at) - Date.now();
+  return left > 0 ? `, in ${formatDuration(left)}` : '';
+};
 
 /** Whom it waits for, and where they lie now. */
 function dependencyReason({ workspace }: Opened, task: Task): string | null {
