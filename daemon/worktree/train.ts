@@ -59,9 +59,16 @@ export async function standWhole(dir: string, commit: string, repoDir: string): 
   return fillSubmodules(dir, (await openRepo(repoDir)).commonDir, true);
 }
 
+/** The new top where a commit needs no work to be on top of another one: it left from there, or is in it already. Else null. */
+export async function fits(repoDir: string, top: string, commit: string): Promise<string | null> {
+  const run = git(repoDir);
+  if (await isIn(run, top, commit)) return commit;
+  return (await isIn(run, commit, top)) ? top : null;
+}
+
 /**
- * Puts the work of a commit on top of another one: as it is where it left from there, else rebased; by a merge where it holds
- * merges itself, or where single commits of it conflict. Returns the new top, or the files that conflict.
+ * Puts the work of a commit on top of another one that it does not fit as it is: rebased, or by a merge where it holds merges
+ * itself, or where single commits of it conflict. Returns the new top, or the files that conflict.
  */
 export async function couple(
   dir: string,
@@ -70,8 +77,6 @@ export async function couple(
   message: string,
 ): Promise<{ top: string } | { files: string[] }> {
   const run = git(dir);
-  if (await isIn(run, commit, top)) return { top };
-  if (await isIn(run, top, commit)) return { top: commit };
   const merges = (await run.run(['rev-list', '--merges', '--max-count=1', `${top}..${commit}`])).trim() !== '';
   return (merges ? null : await rebased(run, top, commit)) ?? merged(run, top, commit, message);
 }

@@ -9,7 +9,7 @@ import { git } from '../../worktree/git.ts';
 import { keepCommit } from '../../worktree/keep.ts';
 import { advance, tipOf } from '../../worktree/land.ts';
 import { treeOf } from '../../worktree/objects.ts';
-import { closeTrain, couple, isIn, openTrain, standWhole, trainName } from '../../worktree/train.ts';
+import { closeTrain, couple, fits, isIn, openTrain, standWhole, trainName } from '../../worktree/train.ts';
 import type { Evidence } from '../checks.ts';
 import { Later, passes, waitAgain } from '../later.ts';
 import { arrived, broke, conflicted, held } from './arrive.ts';
@@ -54,8 +54,7 @@ export async function runTrain(ctx: Context, line: Line, track: Track): Promise<
       if (riders.length === 0 || track.signal.aborted) return;
       try {
         if (await arriveEarlier(ctx, line, riders, track)) continue;
-        opened = true;
-        await ride(ctx, { line, dir, riders, track });
+        await ride(ctx, { line, dir, riders, track, onOpen: () => (opened = true) });
       } catch (thrown) {
         // Whose fault it is shows when each rides alone: nobody else is held up by it.
         if (riders.length > 1 && thrown instanceof TowpathError && !passes(thrown)) together = 1;
@@ -114,14 +113,24 @@ async function move(ctx: Context, line: Line, record: MergeRecord, track: Track)
 
 async function ride(
   ctx: Context,
-  { line, dir, riders, track }: { line: Line; dir: string; riders: Rider[]; track: Track },
+  { line, dir, riders, track, onOpen }: { line: Line; dir: string; riders: Rider[]; track: Track; onOpen: () => void },
 ): Promise<void> {
   const tip = await tipOf(line.repo, line.onto);
-  for (const message of await openTrain(dir, tip, line.repo)) ctx.events.emit('warning', { message });
+  let open = false;
+  // A tree of files is made for those alone who must be rebased, or checked again.
+  const ground = async () => {
+    if (open) return;
+    onOpen();
+    for (const message of await openTrain(dir, tip, line.repo)) ctx.events.emit('warning', { message });
+    open = true;
+  };
   const cars: Car[] = [];
   for (const rider of riders) {
     const message = `Merge branch '${rider.work.branch}'\n\nTowpath-Task: ${rider.task.id}\n`;
-    const coupled = await couple(dir, cars.at(-1)?.top ?? tip, rider.commit, message);
+    const before = cars.at(-1)?.top ?? tip;
+    const asIs = await fits(line.repo, before, rider.commit);
+    if (asIs === null) await ground();
+    const coupled = asIs === null ? await couple(dir, before, rider.commit, message) : { top: asIs };
     if ('top' in coupled) cars.push({ rider, top: coupled.top });
     // With another one that may not arrive itself: it waits for the next train, on the base as it is then.
     else if (cars.length === 0) {
@@ -129,7 +138,7 @@ async function ride(
       return;
     }
   }
-  const probe = prober(ctx, cars, { dir, repo: line.repo, signal: track.signal });
+  const probe = prober(ctx, cars, { dir, repo: line.repo, signal: track.signal, ground });
   const fails = async (count: number) => {
     const evidence = await probe(count);
     return evidence === null ? null : evidence.some(({ ok }) => !ok);
@@ -144,7 +153,7 @@ async function ride(
     const to = good.at(-1)!.top;
     const all = good.map(({ rider, top }) => ({ id: rider.task.id, commit: rider.commit, merged: top }));
     const record = { onto: line.onto, from: tip, to, riders: all };
-    if (ctx.settings.durability === 'full') await keepCommit(dir, tip, to, []);
+    if (ctx.settings.durability === 'full') await keepCommit(line.repo, tip, to, []);
     writeMerge(ctx, record);
     if (!(await move(ctx, line, record, track))) return;
   }
@@ -159,7 +168,7 @@ async function ride(
 function prober(
   ctx: Context,
   cars: Car[],
-  { dir, repo, signal }: { dir: string; repo: string; signal: AbortSignal },
+  { dir, repo, signal, ground }: { dir: string; repo: string; signal: AbortSignal; ground: () => Promise<void> },
 ): (count: number) => Promise<Evidence[] | null> {
   const known = new Map<number, Evidence[]>();
   let ready = false;
@@ -168,10 +177,11 @@ function prober(
     if (found) return found;
     const riding = cars.slice(0, count).map(({ rider }) => rider);
     const { top } = cars[count - 1]!;
-    const tree = await treeOf(git(dir), top);
+    const tree = await treeOf(git(repo), top);
     const checks = allChecks(riding);
     let evidence = keptEvidence(ctx, riding.at(-1)!, tree, checks);
     if (!evidence) {
+      await ground();
       for (const message of await standWhole(dir, top, repo)) ctx.events.emit('warning', { message });
       if (!ready) await setUp(ctx, riding[0]!, dir, signal);
       ready = true;
