@@ -40,8 +40,12 @@ export function divisionSchema({ most, checks }: { most: number; checks: boolean
       description: 'the task, as markdown; it stands alone',
     },
     role: { type: ['string', 'null'], description: 'null: implementer' },
-    seniority: { enum: ['junior', 'senior', 'principal', null], description: 'null: as this task' },
-    priority: { enum: ['P0', 'P1', 'P2', 'P3', null], description: 'null: as this task' },
+    seniority: {
+      type: ['string', 'null'],
+      enum: ['junior', 'senior', 'principal', null],
+      description: 'null: as this task',
+    },
+    priority: { type: ['string', 'null'], enum: ['P0', 'P1', 'P2', 'P3', null], description: 'null: as this task' },
     depends_on: {
       type: ['array', 'null'],
       items: { type: 'string' },

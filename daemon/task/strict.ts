@@ -1,4 +1,4 @@
-// Whether a schema is of the strict kind that OpenAI takes for structured output: https://platform.openai.com/docs/guides/structured-outputs
+// A schema as the strict kind that OpenAI takes for structured output, where it can be put so: https://platform.openai.com/docs/guides/structured-outputs
 import type { Schema } from './answer.ts';
 
 /** Keywords that say something of a value, with those that only describe it. Any other is refused, or may be. */
@@ -13,11 +13,49 @@ const DEPTH = 10;
 const PROPERTIES = 5000;
 const ENUMS = 1000;
 
+/** What only narrows texts: an answer is judged by it afterwards all the same. */
+const LEFT_OUT = new Set(['minLength', 'maxLength']);
+
+/**
+ * The schema with all its objects closed, and what may be left out or null required, so null. Null when that is not enough: an answer
+ * that fits what is returned must fit the schema itself.
+ */
+export function strictOf(schema: Schema): Schema | null {
+  const closed = close(schema) as Schema;
+  return isStrict(closed) ? closed : null;
+}
+
+function close(schema: unknown): unknown {
+  if (!isMap(schema)) return schema;
+  const kept = Object.entries(schema).filter(([key]) => !LEFT_OUT.has(key));
+  const all = (of: unknown) => (isMap(of) ? mapped(of) : of);
+  const inner = kept.map(([key, value]): [string, unknown] => {
+    if (key === 'properties' || key === '$defs' || key === 'definitions') return [key, all(value)];
+    if (key === 'items') return [key, close(value)];
+    return [key, key === 'anyOf' && Array.isArray(value) ? value.map(close) : value];
+  });
+  const found = Object.fromEntries(inner);
+  const { properties, required = [] } = schema;
+  if (!isMap(properties) || !Array.isArray(required)) return found;
+  const optional = Object.keys(properties).filter((key) => !required.includes(key));
+  if (!optional.every((key) => mayBeNull(properties[key]))) return found;
+  return { ...found, additionalProperties: schema['additionalProperties'] ?? false, required: Object.keys(properties) };
+}
+
+const mapped = (of: Schema): Schema =>
+  Object.fromEntries(Object.entries(of).map(([key, value]) => [key, close(value)]));
+
+const mayBeNull = (schema: unknown): boolean =>
+  isMap(schema) &&
+  [schema['type']].flat().includes('null') &&
+  (schema['enum'] === undefined || hasNull(schema['enum']));
+const hasNull = (values: unknown): boolean => Array.isArray(values) && values.includes(null);
+
 /**
  * Every object names all its keys, requires them and allows no others; nothing but keywords that are known to be taken; the root
  * is an object; references stay inside. In doubt it is not: the answer is then asked for by the prompt alone, and judged all the same.
  */
-export function isStrict(schema: Schema): boolean {
+function isStrict(schema: Schema): boolean {
   const count = { properties: 0, enums: 0 };
   return schema['type'] === 'object' && schema['anyOf'] === undefined && fits(schema, 0, count);
 }

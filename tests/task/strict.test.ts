@@ -1,7 +1,10 @@
 // Which schemas are handed to OpenAI's structured output: those of its strict kind alone.
 import { describe, expect, test } from 'vitest';
+import { divisionSchema } from '../../daemon/task/breakdown.ts';
 import { fixSchemaOf } from '../../daemon/task/fix.ts';
-import { isStrict } from '../../daemon/task/strict.ts';
+import { REVIEW_SCHEMA } from '../../daemon/task/review.ts';
+import { strictOf } from '../../daemon/task/strict.ts';
+import { TEST_SCHEMA } from '../../daemon/task/test.ts';
 
 const object = (properties: Record<string, unknown>, more: Record<string, unknown> = {}) => ({
   ...{ type: 'object', properties, required: Object.keys(properties), additionalProperties: false },
@@ -11,7 +14,7 @@ const text = { type: 'string' };
 let deep: Record<string, unknown> = object({ at: text });
 for (let n = 0; n < 12; n++) deep = object({ in: deep });
 
-describe('isStrict', () => {
+describe('strictOf', () => {
   test.each<[string, Record<string, unknown>]>([
     ['a fix', fixSchemaOf(true)],
     ['no keys', object({})],
@@ -24,7 +27,23 @@ describe('isStrict', () => {
     ['itself', object({ next: { anyOf: [{ $ref: '#' }, { type: 'null' }] } })],
     ['its dialect named', object({ a: text }, { $schema: 'https://json-schema.org/draft/2020-12/schema' })],
   ])('takes %s', (_, schema) => {
-    expect(isStrict(schema)).toBe(true);
+    expect(strictOf(schema)).toEqual(schema);
+  });
+
+  test.each<[string, Record<string, unknown>]>([
+    ['a review', REVIEW_SCHEMA],
+    ['tests', TEST_SCHEMA],
+    ['a plan', divisionSchema({ most: 5, checks: true })],
+    ['a plan without checks', divisionSchema({ most: 5, checks: false })],
+    ['what may be left out or null', { type: 'object', properties: { a: { type: ['string', 'null'] }, b: text } }],
+  ])('closes %s', (_, schema) => {
+    const found = strictOf({ ...schema, required: schema['required'] ?? ['b'] });
+    expect(found).toMatchObject({ additionalProperties: false, required: Object.keys(schema['properties'] as object) });
+    expect(strictOf(found!)).toEqual(found);
+  });
+
+  test('leaves out what only narrows texts', () => {
+    expect(strictOf(object({ a: { type: 'string', minLength: 1, maxLength: 9 } }))).toEqual(object({ a: text }));
   });
 
   test.each<[string, Record<string, unknown>]>([
@@ -34,7 +53,6 @@ describe('isStrict', () => {
     ['a key that is not required', object({ a: text }, { required: [] })],
     ['a required key that is none', object({ a: text }, { required: ['b'] })],
     ['other keys', { ...object({ a: text }), additionalProperties: true }],
-    ['other keys, by saying nothing', { type: 'object', properties: {}, required: [] }],
     ['an open object further in', object({ a: { type: 'object' } })],
     ['one in a list', object({ a: { type: 'array', items: { type: 'object', properties: { b: text } } } })],
     ['a list of anything', object({ a: { type: 'array' } })],
@@ -48,6 +66,6 @@ describe('isStrict', () => {
     ['more depth than it takes', deep],
     ['more values than it takes', object({ a: { type: 'string', enum: Array.from({ length: 1001 }, String) } })],
   ])('refuses %s', (_, schema) => {
-    expect(isStrict(schema)).toBe(false);
+    expect(strictOf(schema)).toBeNull();
   });
 });

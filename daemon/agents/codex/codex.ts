@@ -3,7 +3,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
-import { isStrict } from '../../task/strict.ts';
+import { strictOf } from '../../task/strict.ts';
 import { lookFor } from '../look.ts';
 import type { Agent, AgentRequest, AgentSettings, Endpoint, Launch, Probe } from '../port.ts';
 import { serversConfig } from './mcp.ts';
@@ -114,7 +114,8 @@ function launch(request: AgentRequest, settings: AgentSettings, lacks: readonly 
   for (const one of config) argv.push('--config', one);
   // A server of one's own may refuse a schema, and the service refuses all but strict ones: the prompt holds it as well.
   const schema = endpoint || lacks.includes('--output-schema') ? null : request.output_schema;
-  if (schema && isStrict(schema)) argv.push('--output-schema', write(request, 'schema.json', JSON.stringify(schema)));
+  const strict = schema && strictOf(schema);
+  if (strict) argv.push('--output-schema', write(request, 'schema.json', JSON.stringify(strict)));
   argv.push(...settings.args);
   if (request.session) argv.push('resume', request.session);
   argv.push('-');
