@@ -8,11 +8,13 @@ import { TowpathError } from '../errors.ts';
 import { keepOrigin } from '../queue/files/subtasks.ts';
 import { taskText } from '../queue/polled.ts';
 import type { Task } from '../queue/port.ts';
+import { DEFAULT_ROLE } from '../roles/role.ts';
 import type { Division, Part } from '../task/breakdown.ts';
 import type { TaskSpec } from '../task/terms.ts';
 import { dropBranch } from '../worktree/refs.ts';
 import { removeWorktree } from '../worktree/salvage.ts';
 import { freeId } from './helper.ts';
+import { standIn } from './stand-in.ts';
 
 type Owner = Pick<Context, 'workspace' | 'settings' | 'queue' | 'events'>;
 
@@ -84,8 +86,9 @@ async function file(ctx: Owner, task: Task, spec: TaskSpec, part: Part, on: stri
   const { id } = part;
   if (await queue.get(id)) return;
   const { project, repo, base } = spec;
+  const agent = await standIn(ctx, { ...task, spec }, part.role ?? DEFAULT_ROLE);
   const data = {
-    ...{ id, title: part.title.replace(/\s+/g, ' '), role: part.role ?? undefined },
+    ...{ id, agent, title: part.title.replace(/\s+/g, ' '), role: part.role ?? undefined },
     ...{ seniority: part.seniority ?? spec.seniority, priority: part.priority ?? spec.priority },
     ...{ project, repo, base, depends_on: [...on, ...part.depends_on] },
     ...(part.checks ? { checks: part.checks } : {}),

@@ -9,6 +9,7 @@ import { taskText } from '../queue/polled.ts';
 import type { QueuePort, Task } from '../queue/port.ts';
 import { redact } from '../secrets.ts';
 import { type Judged, judgeAnswer, type Schema } from '../task/answer.ts';
+import { standIn } from './stand-in.ts';
 
 export type Place = Pick<Context, 'workspace'> & { queue: Pick<QueuePort, 'get'> };
 
@@ -90,8 +91,10 @@ export async function fileHelper(
   const { kind, role, attempt, commit, with_test } = help;
   const id = await freeId(ctx, task.id, help.ending);
   const { project, repo } = task.spec;
+  const agent = await standIn(ctx, task, role);
   const data = {
     ...{ id, title: help.title, role, priority: 'P0' },
+    ...(agent === undefined ? {} : { agent }),
     ...(project === undefined ? {} : { project }),
     ...(repo === undefined ? {} : { repo }),
     ...(commit === null ? { complexity: 'minor' } : {}),

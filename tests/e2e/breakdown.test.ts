@@ -234,3 +234,20 @@ it('a daemon killed while it files them files each once', async () => {
   expect(show(ws, 'big').subtasks.map(({ id }) => id)).toEqual(['big.1-one', 'big.2-two', 'big.3-three']);
   expect(ws.json<TaskJson[]>(['list'])).toHaveLength(4);
 });
+
+it('where no agent is named or found, the one that planned does the parts, and that did them reviews', () => {
+  const ws = make('retry: {initial: 50ms}\nagents:\n  bot: {command: ./bot, input: prompt}\n');
+  const plan = JSON.stringify({ subtasks: [{ title: 'Make it', body: 'Make it.' }] });
+  const verdict = JSON.stringify({ verdict: 'accept', summary: 'fine', findings: [] });
+  ws.file(
+    'bot',
+    `#!/bin/sh\ncat > /dev/null\ncase "$TOWPATH_TASK_ID" in\n*.review-*) printf '%s\\n' '${verdict}' ;;\nbig) printf '%s\\n' '${plan}' ;;\n*) echo made > made.txt ;;\nesac\n`,
+    0o755,
+  );
+  ws.drop('big', big('agent: bot\nreview: agent\n'));
+  expect(ws.drain().code).toBe(0);
+  expect(show(ws, 'big')).toMatchObject({ queue: 'done', outcome: 'ok' });
+  expect(files(ws, 'towpath/big')).toEqual(['made.txt']);
+  expect(show(ws, 'big.1-make-it')).toMatchObject({ queue: 'done', agent: 'bot' });
+  expect(show(ws, 'big.review-1').data).toMatchObject({ agent: 'bot' });
+});

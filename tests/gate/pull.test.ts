@@ -28,8 +28,13 @@ it('reads how a request stands, and takes nothing else for it', () => {
     url: 'https://x/1',
   });
   expect(readStatus('{"state":"NONE"}\n')).toEqual({ state: 'NONE', url: null });
+  expect(readStatus('[{"state":"OPEN","url":"https://x/2"},{"state":"CLOSED"}]')).toEqual({
+    state: 'OPEN',
+    url: 'https://x/2',
+  });
+  expect(readStatus('[]')).toEqual({ state: 'NONE', url: null });
   expect(readStatus('{"state":"closed"}')).toEqual({ state: 'CLOSED', url: null });
-  for (const text of ['', 'OPEN', 'null', '[]', '{}', '{"state":"DRAFT"}', '{"state":1}'])
+  for (const text of ['', 'OPEN', 'null', '{}', '{"state":"DRAFT"}', '{"state":1}'])
     expect(readStatus(text), text).toBe(null);
 });
 

@@ -84,10 +84,11 @@ function wordsOf(stderr: string): string {
 const STATES = ['OPEN', 'MERGED', 'CLOSED', 'NONE'] as const;
 export type PullState = (typeof STATES)[number];
 
-/** How a pull request stands, by the JSON of `pr.status`; null when it is no such JSON. */
+/** How a pull request stands, by the JSON of `pr.status`: an object, or a list of them, newest first; null when it is no such JSON. */
 export function readStatus(stdout: string): { state: PullState; url: string | null } | null {
   try {
-    const found = JSON.parse(stdout) as { state?: unknown; url?: unknown };
+    const said = JSON.parse(stdout) as unknown;
+    const found = (Array.isArray(said) ? (said[0] ?? { state: 'NONE' }) : said) as { state?: unknown; url?: unknown };
     const state = STATES.find((one) => one === String(found.state).toUpperCase());
     return state ? { state, url: typeof found.url === 'string' ? found.url : null } : null;
   } catch {
