@@ -1,7 +1,8 @@
 // towpath init: the folders of a workspace, a settings file that explains itself, the shipped roles and hook samples.
 import { copyFileSync, existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
-import { join, relative, resolve } from 'node:path';
+import { dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { errno, messageOf, TowpathError } from '../errors.ts';
 import { makeFolders } from '../folders.ts';
 import { SETTINGS, Workspace } from '../paths.ts';
 import { SHIPPED_ROLES } from '../roles/role.ts';
@@ -24,6 +25,22 @@ const TEMPLATE = `# Settings of this Towpath workspace. Every key is optional; d
 #   mybot: {command: [./mybot, --fast], input: json}
 `;
 
+/** One folder after the other: where none can be made (/proc) Node's `recursive` goes round for ever. Throws `failed`. */
+function makeRoot(dir: string): void {
+  if (existsSync(dir)) return;
+  makeRoot(dirname(dir));
+  try {
+    mkdirSync(dir);
+  } catch (thrown) {
+    if (errno(thrown) !== 'EEXIST')
+      throw new TowpathError(
+        'failed',
+        `${dir} could not be made: ${messageOf(thrown)}`,
+        'name a folder that you may write to',
+      );
+  }
+}
+
 /** Makes a workspace in a folder; what is there already stays as it is. */
 export async function init([dir]: [string | undefined], options: Common): Promise<void> {
   const workspace = new Workspace(resolve(dir ?? options.workspace ?? '.'));
@@ -37,7 +54,7 @@ export async function init([dir]: [string | undefined], options: Common): Promis
     make(path);
     made.push(relative(workspace.root, path));
   };
-  mkdirSync(workspace.root, { recursive: true });
+  makeRoot(workspace.root);
   file(workspace.settings, (path) => writeFileSync(path, TEMPLATE));
   for (const queue of QUEUES) folder(workspace.queue(queue));
   for (const name of ['hooks', 'roles', 'workflows', 'patterns']) folder(join(workspace.root, name));
