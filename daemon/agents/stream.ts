@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { parseDuration } from '../clock.ts';
 import { OUTCOMES } from '../task/terms.ts';
+import { Memory } from './memory.ts';
 import { type AgentEvent, NO_USAGE, type Reader, type RunEnd, type Usage, type Verdict } from './port.ts';
 
 const text = z
@@ -93,41 +94,32 @@ interface State {
   model: string | null;
 }
 
-export class StreamReader implements Reader {
+/** Of one that has read nothing. */
+const begin = (): State => ({
+  ...{ open: new Set(), calls: 0, error: null, result: null, question: null, text: '' },
+  ...{ session: null, model: null, usage: null },
+});
+
+export class StreamReader extends Memory<State> implements Reader {
   /** What a run costs that does not tell; null: nobody knows. */
   readonly #untold: number | null;
 
   constructor(untold: number | null = null) {
+    super(begin());
     this.#untold = untold;
   }
 
-  #s: State = {
-    ...{ open: new Set(), calls: 0, error: null, result: null, question: null, text: '' },
-    ...{ session: null, model: null, usage: null },
-  };
-
-  get state(): unknown {
-    return { ...this.#s, open: [...this.#s.open] };
-  }
-  restore(state: unknown): void {
-    const { open, ...rest } = state as Omit<State, 'open'> & { open: string[] };
-    this.#s = { ...this.#s, ...rest, open: new Set(open) };
-  }
-
   get spent(): Usage {
-    return usageOf(this.#s.result?.usage ?? this.#s.usage, this.#untold);
-  }
-  get openTools(): number {
-    return this.#s.open.size;
+    return usageOf(this.s.result?.usage ?? this.s.usage, this.#untold);
   }
   get finished(): boolean {
-    return this.#s.result !== null;
+    return this.s.result !== null;
   }
 
   #keep(line: string): void {
-    this.#s.text += `${line.slice(-TEXT_KEPT)}\n`;
+    this.s.text += `${line.slice(-TEXT_KEPT)}\n`;
     // Not at each line: a flood of them would be mostly that.
-    if (this.#s.text.length > 16 * TEXT_KEPT) this.#s.text = this.#s.text.slice(-TEXT_KEPT);
+    if (this.s.text.length > 16 * TEXT_KEPT) this.s.text = this.s.text.slice(-TEXT_KEPT);
   }
 
   line(line: string): AgentEvent[] {
@@ -139,28 +131,28 @@ export class StreamReader implements Reader {
     const it = parsed.data;
     switch (it.type) {
       case 'tool_call': {
-        const id = it.id ?? `#${++this.#s.calls}`;
-        if (this.#s.open.size < 1000) this.#s.open.add(id);
+        const id = it.id ?? `#${++this.s.calls}`;
+        if (this.s.open.size < 1000) this.s.open.add(id);
         return [{ type: 'tool_call', id, name: it.name ?? 'tool', content: it.content }];
       }
       case 'tool_result':
-        if (it.id) this.#s.open.delete(it.id);
-        else this.#s.open.clear();
+        if (it.id) this.s.open.delete(it.id);
+        else this.s.open.clear();
         return [
           { type: 'tool_result', ...(it.id ? { id: it.id } : {}), content: it.content, is_error: it.is_error ?? false },
         ];
       case 'session':
-        this.#s.session = it.session;
-        this.#s.model = it.model || this.#s.model;
+        this.s.session = it.session;
+        this.s.model = it.model || this.s.model;
         return [{ type: 'session', session: it.session, ...(it.model ? { model: it.model } : {}) }];
       case 'question':
-        this.#s.question = it.content;
+        this.s.question = it.content;
         return [it];
       case 'usage':
-        this.#s.usage = it.usage;
+        this.s.usage = it.usage;
         return [];
       case 'error': {
-        this.#s.error = it;
+        this.s.error = it;
         const at = retryAt(it.retry_after, it.resets_at);
         return [
           {
@@ -172,23 +164,23 @@ export class StreamReader implements Reader {
         ];
       }
       case 'result': {
-        this.#s.result = it;
+        this.s.result = it;
         const session = it.session ? [{ type: 'session' as const, session: it.session }] : [];
         return [...session, { type: 'result', content: it.output || it.content, success: it.success ?? true }];
       }
       default:
-        if (it.type === 'agent_thought') this.#s.text = it.content.slice(-TEXT_KEPT);
+        if (it.type === 'agent_thought') this.s.text = it.content.slice(-TEXT_KEPT);
         return [it];
     }
   }
 
   conclude(end: RunEnd): Verdict {
-    const result = this.#s.result;
-    const error = this.#s.error;
+    const result = this.s.result;
+    const error = this.s.error;
     const base = {
-      output: result?.output || result?.content || this.#s.text.slice(-TEXT_KEPT).trim(),
-      session: result?.session ?? this.#s.session,
-      model: this.#s.model,
+      output: result?.output || result?.content || this.s.text.slice(-TEXT_KEPT).trim(),
+      session: result?.session ?? this.s.session,
+      model: this.s.model,
       usage: this.spent,
       artifacts: result?.artifacts ?? [],
       outputs: result?.outputs ?? {},
@@ -202,8 +194,8 @@ export class StreamReader implements Reader {
         reason: error.content,
         question: error.outcome === 'needs_input' ? error.content : null,
       };
-    if (this.#s.question !== null && !result?.success)
-      return { ...base, outcome: 'needs_input', reason: this.#s.question, question: this.#s.question };
+    if (this.s.question !== null && !result?.success)
+      return { ...base, outcome: 'needs_input', reason: this.s.question, question: this.s.question };
     if (end.code === TRY_LATER)
       return {
         ...base,

@@ -1,6 +1,7 @@
 // Reads the stream-json output of Claude Code line by line and judges the end of the run.
 import type { Outcome } from '../../task/terms.ts';
 import { clip, EVENT, isJson, type Json, list, log, num, OUTPUT, oneLine, str, summary } from '../json.ts';
+import { Memory } from '../memory.ts';
 import { type AgentEvent, NO_USAGE, type Reader, type RunEnd, type Usage, type Verdict } from '../port.ts';
 import { plus } from '../usage.ts';
 import { camelUsage, snakeUsage } from './usage.ts';
@@ -28,32 +29,24 @@ interface State {
   lastMessage: string;
 }
 
-export class ClaudeReader implements Reader {
-  #s: State = {
-    ...{ session: null, began: false, model: null, open: new Set(), result: null, lastText: '', kind: null },
-    limit: { rejected: false, resets: null },
-    ...{ counted: { ...NO_USAGE }, uncounted: { ...NO_USAGE }, lastMessage: '' },
-  };
+/** Of one that has read nothing. */
+const begin = (): State => ({
+  ...{ session: null, began: false, model: null, open: new Set(), result: null, lastText: '', kind: null },
+  limit: { rejected: false, resets: null },
+  ...{ counted: { ...NO_USAGE }, uncounted: { ...NO_USAGE }, lastMessage: '' },
+});
 
-  get state(): unknown {
-    return { ...this.#s, open: [...this.#s.open] };
-  }
-
-  restore(state: unknown): void {
-    const { open, ...rest } = state as Omit<State, 'open'> & { open: string[] };
-    this.#s = { ...this.#s, ...rest, open: new Set(open) };
-  }
-
-  get openTools(): number {
-    return this.#s.open.size;
+export class ClaudeReader extends Memory<State> implements Reader {
+  constructor() {
+    super(begin());
   }
 
   get finished(): boolean {
-    return this.#s.result !== null;
+    return this.s.result !== null;
   }
 
   get spent(): Usage {
-    return plus(this.#s.counted, this.#s.uncounted);
+    return plus(this.s.counted, this.s.uncounted);
   }
 
   line(text: string): AgentEvent[] {
@@ -86,8 +79,8 @@ export class ClaudeReader implements Reader {
   #system(event: Json): AgentEvent[] {
     switch (event['subtype']) {
       case 'init': {
-        this.#s.began = true;
-        this.#s.result = null;
+        this.s.began = true;
+        this.s.result = null;
         const events = this.#named(event);
         for (const server of list(event['mcp_servers']))
           if (server['status'] === 'failed') events.push(log(`MCP server ${str(server['name']) ?? '?'} did not start`));
@@ -116,8 +109,8 @@ export class ClaudeReader implements Reader {
   /** The session event, once for each id. */
   #named(event: Json): AgentEvent[] {
     const session = str(event['session_id']);
-    if (!session || session === this.#s.session) return [];
-    this.#s.session = session;
+    if (!session || session === this.s.session) return [];
+    this.s.session = session;
     const model = str(event['model']);
     return [{ type: 'session', session, ...(model ? { model } : {}) }];
   }
@@ -127,25 +120,25 @@ export class ClaudeReader implements Reader {
     const blocks = list(message['content']);
     const kind = str(event['error']);
     if (kind || event['is_api_error_message'] === true || message['model'] === '<synthetic>') {
-      this.#s.kind = kind;
+      this.s.kind = kind;
       const content = blocks.map((block) => str(block['text']) ?? '').join('\n');
       return content ? [{ type: 'error', content: clip(content, EVENT) }] : [];
     }
-    this.#s.result = null;
-    this.#s.kind = null;
+    this.s.result = null;
+    this.s.kind = null;
     const main = event['parent_tool_use_id'] === null || event['parent_tool_use_id'] === undefined;
-    if (main) this.#s.model = str(message['model']) ?? this.#s.model;
+    if (main) this.s.model = str(message['model']) ?? this.s.model;
     this.#count(message);
     const events: AgentEvent[] = [];
     for (const block of blocks) {
       const text = block['type'] === 'text' ? str(block['text']) : null;
       if (text) {
-        if (main) this.#s.lastText = clip(text, OUTPUT);
+        if (main) this.s.lastText = clip(text, OUTPUT);
         events.push({ type: 'agent_thought', content: clip(text, EVENT) });
       }
       if (block['type'] === 'tool_use') {
         const id = str(block['id']);
-        if (id && this.#s.open.size < MAX_OPEN) this.#s.open.add(id);
+        if (id && this.s.open.size < MAX_OPEN) this.s.open.add(id);
         const name = str(block['name']) ?? '?';
         events.push({ type: 'tool_call', ...(id ? { id } : {}), name, content: summary(block['input']) });
       }
@@ -156,9 +149,9 @@ export class ClaudeReader implements Reader {
   /** One message comes in several events, each with the same usage. */
   #count(message: Json): void {
     const id = str(message['id']) ?? '';
-    if (id !== '' && id === this.#s.lastMessage) return;
-    this.#s.lastMessage = id;
-    if (isJson(message['usage'])) this.#s.uncounted = plus(this.#s.uncounted, snakeUsage(message['usage']));
+    if (id !== '' && id === this.s.lastMessage) return;
+    this.s.lastMessage = id;
+    if (isJson(message['usage'])) this.s.uncounted = plus(this.s.uncounted, snakeUsage(message['usage']));
   }
 
   #user(event: Json): AgentEvent[] {
@@ -167,7 +160,7 @@ export class ClaudeReader implements Reader {
     for (const block of list(message['content'])) {
       if (block['type'] === 'tool_result') {
         const id = str(block['tool_use_id']);
-        if (id) this.#s.open.delete(id);
+        if (id) this.s.open.delete(id);
         const failed = block['is_error'] === true;
         const content = clip(textOf(block['content']), EVENT);
         events.push({ type: 'tool_result', ...(id ? { id } : {}), content, ...(failed ? { is_error: true } : {}) });
@@ -180,18 +173,18 @@ export class ClaudeReader implements Reader {
     const info = isJson(event['rate_limit_info']) ? event['rate_limit_info'] : {};
     const rejected = info['status'] === 'rejected';
     const resets = resetTime(info['resetsAt']);
-    this.#s.limit = { rejected, resets };
+    this.s.limit = { rejected, resets };
     if (info['status'] === 'allowed') return [];
     const window = str(info['rateLimitType']) ?? 'account';
     return [log(`${window} limit ${rejected ? 'reached' : 'is near'}${resets ? `, resets ${resets}` : ''}`)];
   }
 
   #ended(event: Json): AgentEvent[] {
-    this.#s.result = event;
-    this.#s.open.clear();
-    this.#s.counted = this.#total(event);
-    this.#s.uncounted = { ...NO_USAGE };
-    const events = this.#s.began ? this.#named(event) : [];
+    this.s.result = event;
+    this.s.open.clear();
+    this.s.counted = this.#total(event);
+    this.s.uncounted = { ...NO_USAGE };
+    const events = this.s.began ? this.#named(event) : [];
     for (const denial of list(event['permission_denials']).slice(0, 20))
       events.push(log(`denied: ${str(denial['tool_name']) ?? '?'}: ${summary(denial['tool_input'])}`));
     const success = event['is_error'] === false;
@@ -202,14 +195,14 @@ export class ClaudeReader implements Reader {
   /** The usage up to this result. A resumed session's totals are the whole session's, so the per-run form is preferred. */
   #total(event: Json): Usage {
     const since = event['model_usage_since_last_result'];
-    const before = { ...this.#s.counted, cost_usd: this.#s.counted.cost_usd ?? 0 };
+    const before = { ...this.s.counted, cost_usd: this.s.counted.cost_usd ?? 0 };
     if (isJson(since)) return Object.values(since).filter(isJson).map(camelUsage).reduce(plus, before);
-    const tokens = plus(this.#s.counted, snakeUsage(isJson(event['usage']) ? event['usage'] : {}));
+    const tokens = plus(this.s.counted, snakeUsage(isJson(event['usage']) ? event['usage'] : {}));
     return { ...tokens, cost_usd: typeof event['total_cost_usd'] === 'number' ? event['total_cost_usd'] : null };
   }
 
   conclude(end: RunEnd): Verdict {
-    const result = this.#s.result;
+    const result = this.s.result;
     const ok = result !== null && result['is_error'] === false && end.code === 0;
     const outcome = ok ? 'ok' : this.#outcome();
     const text = result ? finalText(result) : '';
@@ -217,40 +210,40 @@ export class ClaudeReader implements Reader {
     return {
       outcome,
       reason: ok ? '' : oneLine(this.#reason(end, outcome)),
-      output: result && str(result['result']) ? clip(String(result['result']), OUTPUT) : this.#s.lastText,
+      output: result && str(result['result']) ? clip(String(result['result']), OUTPUT) : this.s.lastText,
       // A run that never began left no session to go on with, whatever id its result carries.
-      session: this.#s.began ? this.#s.session : null,
-      model: this.#s.model,
+      session: this.s.began ? this.s.session : null,
+      model: this.s.model,
       usage: this.spent,
       artifacts: [],
       outputs: {},
       ...(result && 'structured_output' in result ? { structured: result['structured_output'] } : {}),
       question: null,
-      retry_at: limited ? (this.#s.limit.resets ?? resetTimeInText(text || this.#s.lastText, Date.now())) : null,
+      retry_at: limited ? (this.s.limit.resets ?? resetTimeInText(text || this.s.lastText, Date.now())) : null,
     };
   }
 
   #outcome(): Outcome {
-    const result = this.#s.result;
+    const result = this.s.result;
     // A result that says success, then a bad exit: nothing in the stream explains it.
     if (result?.['is_error'] === false) return 'failed';
-    if (!result) return this.#s.limit.rejected ? 'rate_limited' : 'failed';
+    if (!result) return this.s.limit.rejected ? 'rate_limited' : 'failed';
     return outcomeOf({
       subtype: str(result['subtype']),
       terminal_reason: str(result['terminal_reason']),
       status: typeof result['api_error_status'] === 'number' ? result['api_error_status'] : null,
       type: str(result['api_error_type']),
-      kind: this.#s.kind,
-      rejected: this.#s.limit.rejected,
+      kind: this.s.kind,
+      rejected: this.s.limit.rejected,
     });
   }
 
   #reason(end: RunEnd, outcome: Outcome): string {
     const how = end.signal ? `signal ${end.signal}` : `exit ${end.code ?? 'unknown'}`;
     const tail = end.stderr.trim().split('\n').at(-1)?.trim();
-    if (!this.#s.result) return `claude ended without a result (${how})${tail ? `: ${clip(tail, 350)}` : ''}`;
-    if (this.#s.result['is_error'] === false) return `claude gave a result and then ended badly (${how})`;
-    const text = clip(oneLine(finalText(this.#s.result)), 350) || `no reason given (${how})`;
+    if (!this.s.result) return `claude ended without a result (${how})${tail ? `: ${clip(tail, 350)}` : ''}`;
+    if (this.s.result['is_error'] === false) return `claude gave a result and then ended badly (${how})`;
+    const text = clip(oneLine(finalText(this.s.result)), 350) || `no reason given (${how})`;
     return outcome === 'auth' ? `claude cannot log in: ${text}: ${AUTH_HELP}` : `claude: ${text}`;
   }
 }

@@ -1,6 +1,7 @@
 // Reads the JSON events of `codex exec` and the lines of its log, and judges the end of the run.
 import type { Outcome } from '../../task/terms.ts';
 import { clip, EVENT, isJson, type Json, list, log, num, OUTPUT, oneLine, str, summary } from '../json.ts';
+import { Memory } from '../memory.ts';
 import { type AgentEvent, NO_USAGE, type Reader, type RunEnd, type Usage, type Verdict } from '../port.ts';
 import { plus } from '../usage.ts';
 import { readLog } from './log.ts';
@@ -31,36 +32,28 @@ interface State {
   wait: { until: number; error: string } | null;
 }
 
-export class CodexReader implements Reader {
-  #s: State = {
-    ...{ session: null, model: null, open: new Set(), lastText: '', ended: null, error: null, told: null },
-    ...{ counted: { ...NO_USAGE }, status: null, wait: null },
-  };
+/** Of one that has read nothing. */
+const begin = (): State => ({
+  ...{ session: null, model: null, open: new Set(), lastText: '', ended: null, error: null, told: null },
+  ...{ counted: { ...NO_USAGE }, status: null, wait: null },
+});
 
-  get state(): unknown {
-    return { ...this.#s, open: [...this.#s.open] };
-  }
-
-  restore(state: unknown): void {
-    const { open, ...rest } = state as Omit<State, 'open'> & { open: string[] };
-    this.#s = { ...this.#s, ...rest, open: new Set(open) };
-  }
-
-  get openTools(): number {
-    return this.#s.open.size;
+export class CodexReader extends Memory<State> implements Reader {
+  constructor() {
+    super(begin());
   }
 
   get finished(): boolean {
-    return this.#s.ended !== null;
+    return this.s.ended !== null;
   }
 
   get spent(): Usage {
-    const { counted, told } = this.#s;
+    const { counted, told } = this.s;
     return counted.input + counted.output + counted.cache_read > 0 ? counted : (told ?? counted);
   }
 
   get hopeless(): boolean {
-    const { wait } = this.#s;
+    const { wait } = this.s;
     return wait !== null && wait.until - Date.now() > PATIENCE_MS;
   }
 
@@ -78,15 +71,15 @@ export class CodexReader implements Reader {
     const told = readLog(text);
     switch (told?.what) {
       case 'call':
-        this.#s.status = told.status;
-        this.#s.model = told.model ?? this.#s.model;
-        this.#s.wait = null;
+        this.s.status = told.status;
+        this.s.model = told.model ?? this.s.model;
+        this.s.wait = null;
         return [];
       case 'usage':
-        this.#s.counted = plus(this.#s.counted, told.usage);
+        this.s.counted = plus(this.s.counted, told.usage);
         return [];
       case 'wait':
-        this.#s.wait = { until: told.until, error: told.error };
+        this.s.wait = { until: told.until, error: told.error };
         return [];
       case 'refused':
         return [log(oneLine(`refused: ${told.error}`))];
@@ -100,13 +93,13 @@ export class CodexReader implements Reader {
     switch (type) {
       case 'thread.started': {
         const session = str(event['thread_id']);
-        if (!session || session === this.#s.session) return [];
-        this.#s.session = session;
+        if (!session || session === this.s.session) return [];
+        this.s.session = session;
         return [{ type: 'session', session }];
       }
       case 'turn.started':
-        this.#s.ended = null;
-        this.#s.error = null;
+        this.s.ended = null;
+        this.s.error = null;
         return [];
       case 'item.started':
       case 'item.completed':
@@ -128,7 +121,7 @@ export class CodexReader implements Reader {
       case 'reasoning': {
         const text = done ? str(item['text']) : null;
         if (!text) return [];
-        if (type === 'agent_message') this.#s.lastText = clip(text, OUTPUT);
+        if (type === 'agent_message') this.s.lastText = clip(text, OUTPUT);
         return [{ type: 'agent_thought', content: clip(text, EVENT) }];
       }
       case 'error':
@@ -143,16 +136,16 @@ export class CodexReader implements Reader {
 
   #tool(type: string, item: Json, done: boolean): AgentEvent[] {
     const id = str(item['id']) ?? type;
-    const known = this.#s.open.has(id);
+    const known = this.s.open.has(id);
     const events: AgentEvent[] = [];
     if (!known) {
       const server = str(item['server']);
       const name = server ? `${server}.${str(item['tool']) ?? '?'}` : type;
       events.push({ type: 'tool_call', id, name, content: asked(item) });
-      if (!done && this.#s.open.size < MAX_OPEN) this.#s.open.add(id);
+      if (!done && this.s.open.size < MAX_OPEN) this.s.open.add(id);
     }
     if (!done) return events;
-    this.#s.open.delete(id);
+    this.s.open.delete(id);
     const failed = item['status'] === 'failed' || item['status'] === 'declined';
     const content = clip(answered(item), EVENT);
     return [...events, { type: 'tool_result', id, content, ...(failed ? { is_error: true } : {}) }];
@@ -161,35 +154,35 @@ export class CodexReader implements Reader {
   #error(message: string): AgentEvent[] {
     // It tries again by itself.
     if (message.startsWith('Reconnecting... ')) return [log(oneLine(message))];
-    this.#s.error = clip(message, EVENT);
-    return [{ type: 'error', content: this.#s.error }];
+    this.s.error = clip(message, EVENT);
+    return [{ type: 'error', content: this.s.error }];
   }
 
   #turn(event: Json, completed: boolean): AgentEvent[] {
-    this.#s.open.clear();
-    this.#s.ended = completed ? 'completed' : 'failed';
-    this.#s.wait = null;
+    this.s.open.clear();
+    this.s.ended = completed ? 'completed' : 'failed';
+    this.s.wait = null;
     if (completed) {
-      this.#s.error = null;
-      if (isJson(event['usage'])) this.#s.told = usageOf(event['usage']);
-      return [{ type: 'result', content: clip(this.#s.lastText, EVENT), success: true }];
+      this.s.error = null;
+      if (isJson(event['usage'])) this.s.told = usageOf(event['usage']);
+      return [{ type: 'result', content: clip(this.s.lastText, EVENT), success: true }];
     }
     const error = isJson(event['error']) ? str(event['error']['message']) : null;
-    this.#s.error = clip(error ?? this.#s.error ?? 'no reason given', EVENT);
-    return [{ type: 'result', content: this.#s.error, success: false }];
+    this.s.error = clip(error ?? this.s.error ?? 'no reason given', EVENT);
+    return [{ type: 'result', content: this.s.error, success: false }];
   }
 
   conclude(end: RunEnd): Verdict {
-    const ok = this.#s.ended === 'completed' && this.#s.error === null && end.code === 0;
+    const ok = this.s.ended === 'completed' && this.s.error === null && end.code === 0;
     const outcome = ok ? 'ok' : this.#outcome();
-    const { wait, error } = this.#s;
+    const { wait, error } = this.s;
     const at = wait && this.#waits() ? new Date(wait.until).toISOString() : resetTimeInText(error ?? '', Date.now());
     return {
       outcome,
       reason: ok ? '' : oneLine(this.#reason(end, outcome)),
-      output: this.#s.lastText,
-      session: this.#s.session,
-      model: this.#s.model,
+      output: this.s.lastText,
+      session: this.s.session,
+      model: this.s.model,
       usage: this.spent,
       artifacts: [],
       outputs: {},
@@ -200,11 +193,11 @@ export class CodexReader implements Reader {
 
   /** It was asleep when it ended, for longer than anybody waits. Whenever this is asked: the past does not change. */
   #waits(): boolean {
-    return this.#s.wait !== null && this.#s.ended === null && this.#s.error === null;
+    return this.s.wait !== null && this.s.ended === null && this.s.error === null;
   }
 
   #outcome(): Outcome {
-    const { ended, error, wait, status } = this.#s;
+    const { ended, error, wait, status } = this.s;
     if (error !== null) return outcomeOf(error, status);
     if (wait && this.#waits()) return outcomeOf(wait.error, statusIn(wait.error) ?? status);
     // A turn that was completed, and then a bad exit: nothing in the stream explains it.
@@ -213,13 +206,13 @@ export class CodexReader implements Reader {
 
   #reason(end: RunEnd, outcome: Outcome): string {
     const how = end.signal ? `signal ${end.signal}` : `exit ${end.code ?? 'unknown'}`;
-    const { error, wait } = this.#s;
+    const { error, wait } = this.s;
     if (error !== null)
       return outcome === 'auth'
         ? `codex cannot log in: ${clip(error, 350)}: ${AUTH_HELP}`
         : `codex: ${clip(error, 400)}`;
     if (wait && this.#waits()) return `codex would wait until ${new Date(wait.until).toISOString()}: ${wait.error}`;
-    if (this.#s.ended === 'completed') return `codex gave an answer and then ended badly (${how})`;
+    if (this.s.ended === 'completed') return `codex gave an answer and then ended badly (${how})`;
     const tail = firstError(end.stderr);
     return `codex ended without an answer (${how})${tail ? `: ${clip(tail, 350)}` : ''}`;
   }

@@ -2,6 +2,7 @@
 import { stripVTControlCharacters } from 'node:util';
 import type { Outcome } from '../../task/terms.ts';
 import { clip, EVENT, isJson, type Json, log, num, OUTPUT, oneLine, str, summary } from '../json.ts';
+import { Memory } from '../memory.ts';
 import { type AgentEvent, NO_USAGE, type Reader, type RunEnd, type Usage, type Verdict } from '../port.ts';
 import { outcomeOf, waitOf, wordsOf } from './verdict.ts';
 
@@ -29,35 +30,27 @@ interface State {
   waits_until: number | null;
 }
 
-export class GeminiReader implements Reader {
-  #s: State = {
-    ...{ session: null, model: null, open: new Set(), saying: '', lastText: '', answered: false, trouble: null },
-    ...{ result: null, usage: { ...NO_USAGE }, waits_until: null },
-  };
+/** Of one that has read nothing. */
+const begin = (): State => ({
+  ...{ session: null, model: null, open: new Set(), saying: '', lastText: '', answered: false, trouble: null },
+  ...{ result: null, usage: { ...NO_USAGE }, waits_until: null },
+});
 
-  get state(): unknown {
-    return { ...this.#s, open: [...this.#s.open] };
-  }
-
-  restore(state: unknown): void {
-    const { open, ...rest } = state as Omit<State, 'open'> & { open: string[] };
-    this.#s = { ...this.#s, ...rest, open: new Set(open) };
-  }
-
-  get openTools(): number {
-    return this.#s.open.size;
+export class GeminiReader extends Memory<State> implements Reader {
+  constructor() {
+    super(begin());
   }
 
   get finished(): boolean {
-    return this.#s.result !== null;
+    return this.s.result !== null;
   }
 
   get spent(): Usage {
-    return this.#s.usage;
+    return this.s.usage;
   }
 
   get hopeless(): boolean {
-    return this.#s.waits_until !== null;
+    return this.s.waits_until !== null;
   }
 
   line(text: string): AgentEvent[] {
@@ -73,7 +66,7 @@ export class GeminiReader implements Reader {
   /** Retries are told on stderr alone. */
   errorLine(text: string): AgentEvent[] {
     const wait = /\bRetrying after (\d{1,9})ms\.\.\.$/.exec(text);
-    if (wait && Number(wait[1]) > LONG_MS) this.#s.waits_until = Date.now() + Number(wait[1]);
+    if (wait && Number(wait[1]) > LONG_MS) this.s.waits_until = Date.now() + Number(wait[1]);
     return wait || /^Attempt \d+ failed\b/.test(text) ? [log(oneLine(text))] : [];
   }
 
@@ -88,8 +81,8 @@ export class GeminiReader implements Reader {
       case 'tool_result':
         return [...said, this.#answer(event)];
       case 'error':
-        this.#s.trouble = str(event['message']) ?? 'an error without words';
-        return [...said, { type: 'error', content: clip(this.#s.trouble, EVENT) }];
+        this.s.trouble = str(event['message']) ?? 'an error without words';
+        return [...said, { type: 'error', content: clip(this.s.trouble, EVENT) }];
       case 'result':
         return [...said, this.#ended(event)];
       default:
@@ -99,9 +92,9 @@ export class GeminiReader implements Reader {
 
   #init(event: Json): AgentEvent[] {
     const [session, model] = [str(event['session_id']), str(event['model'])];
-    this.#s.model = model;
-    if (!session || session === this.#s.session) return [];
-    this.#s.session = session;
+    this.s.model = model;
+    if (!session || session === this.s.session) return [];
+    this.s.session = session;
     return [{ type: 'session', session, ...(model ? { model } : {}) }];
   }
 
@@ -109,34 +102,34 @@ export class GeminiReader implements Reader {
     // What we said ourselves comes back as a message of the user.
     if (event['role'] !== 'assistant') return [];
     const content = str(event['content']) ?? '';
-    if (this.#s.saying.length < OUTPUT) this.#s.saying += content;
-    this.#s.answered ||= content.trim() !== '';
-    this.#s.trouble = null;
-    this.#s.waits_until = null;
+    if (this.s.saying.length < OUTPUT) this.s.saying += content;
+    this.s.answered ||= content.trim() !== '';
+    this.s.trouble = null;
+    this.s.waits_until = null;
     return [];
   }
 
   #said(): AgentEvent[] {
-    const text = this.#s.saying;
-    this.#s.saying = '';
+    const text = this.s.saying;
+    this.s.saying = '';
     if (text.trim() === '') return [];
-    this.#s.lastText = clip(text, OUTPUT);
+    this.s.lastText = clip(text, OUTPUT);
     return [{ type: 'agent_thought', content: clip(text, EVENT) }];
   }
 
   #call(event: Json): AgentEvent {
     const id = str(event['tool_id']);
-    if (id && this.#s.open.size < MAX_OPEN) this.#s.open.add(id);
-    this.#s.answered = false;
-    this.#s.trouble = null;
-    this.#s.waits_until = null;
+    if (id && this.s.open.size < MAX_OPEN) this.s.open.add(id);
+    this.s.answered = false;
+    this.s.trouble = null;
+    this.s.waits_until = null;
     const name = str(event['tool_name']) ?? '?';
     return { type: 'tool_call', ...(id ? { id } : {}), name, content: summary(event['parameters']) };
   }
 
   #answer(event: Json): AgentEvent {
     const id = str(event['tool_id']);
-    if (id) this.#s.open.delete(id);
+    if (id) this.s.open.delete(id);
     const failed = event['status'] === 'error';
     const error = isJson(event['error']) ? str(event['error']['message']) : null;
     const content = clip(str(event['output']) ?? error ?? '', EVENT);
@@ -144,13 +137,13 @@ export class GeminiReader implements Reader {
   }
 
   #ended(event: Json): AgentEvent {
-    this.#s.open.clear();
+    this.s.open.clear();
     const error = isJson(event['error']) ? (str(event['error']['message']) ?? '') : '';
     const at = Date.parse(str(event['timestamp']) ?? '');
-    this.#s.result = { ok: event['status'] === 'success', error, at: Number.isFinite(at) ? at : Date.now() };
-    if (isJson(event['stats'])) this.#s.usage = usageOf(event['stats']);
-    const success = this.#s.result.ok && this.#s.answered && this.#s.trouble === null;
-    return { type: 'result', content: clip(error ? wordsOf(error) : this.#s.lastText, EVENT), success };
+    this.s.result = { ok: event['status'] === 'success', error, at: Number.isFinite(at) ? at : Date.now() };
+    if (isJson(event['stats'])) this.s.usage = usageOf(event['stats']);
+    const success = this.s.result.ok && this.s.answered && this.s.trouble === null;
+    return { type: 'result', content: clip(error ? wordsOf(error) : this.s.lastText, EVENT), success };
   }
 
   conclude(end: RunEnd): Verdict {
@@ -158,11 +151,11 @@ export class GeminiReader implements Reader {
     return {
       outcome,
       reason: outcome === 'ok' ? '' : oneLine(this.#reason(end, outcome)),
-      output: this.#s.saying.trim() ? clip(this.#s.saying, OUTPUT) : this.#s.lastText,
+      output: this.s.saying.trim() ? clip(this.s.saying, OUTPUT) : this.s.lastText,
       // Without the first event no session was begun or found.
-      session: this.#s.session,
-      model: this.#s.model,
-      usage: this.#s.usage,
+      session: this.s.session,
+      model: this.s.model,
+      usage: this.s.usage,
       artifacts: [],
       outputs: {},
       question: null,
@@ -171,7 +164,7 @@ export class GeminiReader implements Reader {
   }
 
   #outcome(end: RunEnd): Outcome {
-    const { result, answered, trouble, waits_until } = this.#s;
+    const { result, answered, trouble, waits_until } = this.s;
     if (!result) return waits_until === null ? outcomeOf(end.code, null) : 'rate_limited';
     if (!result.ok) return trouble === null || result.error ? outcomeOf(end.code, result.error) : 'failed';
     if (end.code !== 0 || trouble !== null) return 'failed';
@@ -180,14 +173,14 @@ export class GeminiReader implements Reader {
   }
 
   #retryAt(end: RunEnd): string | null {
-    const { result, waits_until } = this.#s;
+    const { result, waits_until } = this.s;
     if (!result) return waits_until === null ? null : iso(waits_until);
     const wait = waitOf(result.error, end.stderr);
     return wait === null ? null : iso(result.at + wait * 1000);
   }
 
   #reason(end: RunEnd, outcome: Outcome): string {
-    const { result, trouble } = this.#s;
+    const { result, trouble } = this.s;
     const how = end.signal ? `signal ${end.signal}` : `exit ${end.code ?? 'unknown'}`;
     const tail = lastWords(end.stderr);
     if (outcome === 'auth')

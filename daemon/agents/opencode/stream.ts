@@ -2,6 +2,7 @@
 import { stripVTControlCharacters } from 'node:util';
 import type { Outcome } from '../../task/terms.ts';
 import { clip, EVENT, isJson, type Json, log, num, OUTPUT, oneLine, str, summary } from '../json.ts';
+import { Memory } from '../memory.ts';
 import { type AgentEvent, NO_USAGE, type Reader, type RunEnd, type Usage, type Verdict } from '../port.ts';
 import { plus } from '../usage.ts';
 import { outcomeOf, retryOf, wordsOf } from './verdict.ts';
@@ -31,40 +32,32 @@ interface State {
   usage: Usage;
 }
 
-export class OpencodeReader implements Reader {
-  #s: State = {
-    ...{ session: null, model: null, open: new Set(), lastText: '', ended: null, error: null, overflows: 0 },
-    ...{ summing: false, idle: false, waits_until: null, usage: { ...NO_USAGE } },
-  };
+/** Of one that has read nothing. */
+const begin = (): State => ({
+  ...{ session: null, model: null, open: new Set(), lastText: '', ended: null, error: null, overflows: 0 },
+  ...{ summing: false, idle: false, waits_until: null, usage: { ...NO_USAGE } },
+});
 
-  get state(): unknown {
-    return { ...this.#s, open: [...this.#s.open] };
-  }
-
-  restore(state: unknown): void {
-    const { open, ...rest } = state as Omit<State, 'open'> & { open: string[] };
-    this.#s = { ...this.#s, ...rest, open: new Set(open) };
-  }
-
-  get openTools(): number {
-    return this.#s.open.size;
+export class OpencodeReader extends Memory<State> implements Reader {
+  constructor() {
+    super(begin());
   }
 
   get finished(): boolean {
-    return this.#s.idle && this.#answered;
+    return this.s.idle && this.#answered;
   }
 
   get spent(): Usage {
     // No price is known for a model that costs nothing at all.
-    return { ...this.#s.usage, cost_usd: this.#s.usage.cost_usd || null };
+    return { ...this.s.usage, cost_usd: this.s.usage.cost_usd || null };
   }
 
   get hopeless(): boolean {
-    return this.#s.waits_until !== null || this.#s.overflows >= MAX_OVERFLOWS;
+    return this.s.waits_until !== null || this.s.overflows >= MAX_OVERFLOWS;
   }
 
   get #answered(): boolean {
-    return this.#s.ended === 'stop' && !this.#s.summing && this.#s.error === null;
+    return this.s.ended === 'stop' && !this.s.summing && this.s.error === null;
   }
 
   line(text: string): AgentEvent[] {
@@ -106,7 +99,7 @@ export class OpencodeReader implements Reader {
   /** What the plugin tells: the session and the calls as they begin, waits, and what helpers use. */
   #told(event: Json): AgentEvent[] {
     const { status, call, part } = event;
-    this.#s.model = str(event['model']) ?? this.#s.model;
+    this.s.model = str(event['model']) ?? this.s.model;
     if (isJson(call)) return this.#call(str(call['id']), str(call['tool']), call['input']);
     if (isJson(part)) this.#count(part);
     if (isJson(status)) return this.#status(status);
@@ -114,10 +107,10 @@ export class OpencodeReader implements Reader {
   }
 
   #status(status: Json): AgentEvent[] {
-    this.#s.idle = status['type'] === 'idle';
+    this.s.idle = status['type'] === 'idle';
     if (status['type'] !== 'retry') return [];
     const wait = num(status['next']) - Date.now();
-    if (wait > LONG_MS) this.#s.waits_until = num(status['next']);
+    if (wait > LONG_MS) this.s.waits_until = num(status['next']);
     const why = oneLine(str(status['message']) ?? '');
     return [
       log(`model call failed (${why}), try ${num(status['attempt']) + 1} in ${Math.max(0, Math.round(wait / 1000))}s`),
@@ -125,32 +118,32 @@ export class OpencodeReader implements Reader {
   }
 
   #named(session: string | null): AgentEvent[] {
-    if (!session || session === this.#s.session) return [];
-    this.#s.session = session;
-    return [{ type: 'session', session, ...(this.#s.model ? { model: this.#s.model } : {}) }];
+    if (!session || session === this.s.session) return [];
+    this.s.session = session;
+    return [{ type: 'session', session, ...(this.s.model ? { model: this.s.model } : {}) }];
   }
 
   #goesOn(): void {
-    this.#s.ended = null;
-    this.#s.waits_until = null;
-    if (!this.#s.summing) this.#s.error = null;
+    this.s.ended = null;
+    this.s.waits_until = null;
+    if (!this.s.summing) this.s.error = null;
   }
 
   #text(part: Json): AgentEvent[] {
     const text = str(part['text']) ?? '';
     // What opencode says in our place after a summary: from here on the model works again.
     if (part['synthetic'] === true) {
-      this.#s.summing = false;
-      this.#s.ended = null;
+      this.s.summing = false;
+      this.s.ended = null;
       return [log('the conversation was compacted')];
     }
-    if (!this.#s.summing && text.trim()) this.#s.lastText = clip(text, OUTPUT);
+    if (!this.s.summing && text.trim()) this.s.lastText = clip(text, OUTPUT);
     return text.trim() ? [{ type: 'agent_thought', content: clip(text, EVENT) }] : [];
   }
 
   #call(id: string | null, tool: string | null, input: unknown): AgentEvent[] {
-    if (id !== null && this.#s.open.has(id)) return [];
-    if (id !== null && this.#s.open.size < MAX_OPEN) this.#s.open.add(id);
+    if (id !== null && this.s.open.has(id)) return [];
+    if (id !== null && this.s.open.size < MAX_OPEN) this.s.open.add(id);
     return [{ type: 'tool_call', ...(id ? { id } : {}), name: tool ?? '?', content: summary(input) }];
   }
 
@@ -159,7 +152,7 @@ export class OpencodeReader implements Reader {
     const id = str(part['callID']);
     const state = isJson(part['state']) ? part['state'] : {};
     const called = this.#call(id, str(part['tool']), state['input']);
-    if (id) this.#s.open.delete(id);
+    if (id) this.s.open.delete(id);
     const exit = isJson(state['metadata']) ? state['metadata']['exit'] : 0;
     const failed =
       state['status'] === 'error' || part['tool'] === 'invalid' || (typeof exit === 'number' && exit !== 0);
@@ -169,21 +162,21 @@ export class OpencodeReader implements Reader {
 
   #progress(): void {
     this.#goesOn();
-    if (this.#s.summing) return;
-    this.#s.overflows = 0;
+    if (this.s.summing) return;
+    this.s.overflows = 0;
   }
 
   #finish(part: Json): AgentEvent[] {
-    if (!this.#s.summing) this.#progress();
+    if (!this.s.summing) this.#progress();
     this.#count(part);
-    this.#s.ended = str(part['reason']);
-    return this.#answered ? [{ type: 'result', content: clip(this.#s.lastText, EVENT), success: true }] : [];
+    this.s.ended = str(part['reason']);
+    return this.#answered ? [{ type: 'result', content: clip(this.s.lastText, EVENT), success: true }] : [];
   }
 
   #count(part: Json): void {
     const tokens = isJson(part['tokens']) ? part['tokens'] : {};
     const cache = isJson(tokens['cache']) ? tokens['cache'] : {};
-    this.#s.usage = plus(this.#s.usage, {
+    this.s.usage = plus(this.s.usage, {
       input: num(tokens['input']),
       output: num(tokens['output']) + num(tokens['reasoning']),
       cache_read: num(cache['read']),
@@ -195,10 +188,10 @@ export class OpencodeReader implements Reader {
   #error(event: Json): AgentEvent[] {
     const error = isJson(event['error']) ? event['error'] : {};
     const overflow = error['name'] === 'ContextOverflowError';
-    if (overflow) this.#s.overflows += 1;
-    this.#s.summing = overflow;
-    this.#s.ended = null;
-    this.#s.error = { error, at: num(event['timestamp']) || Date.now() };
+    if (overflow) this.s.overflows += 1;
+    this.s.summing = overflow;
+    this.s.ended = null;
+    this.s.error = { error, at: num(event['timestamp']) || Date.now() };
     return [{ type: 'error', content: clip(wordsOf(error), EVENT) }];
   }
 
@@ -207,9 +200,9 @@ export class OpencodeReader implements Reader {
     return {
       outcome,
       reason: outcome === 'ok' ? '' : oneLine(this.#reason(end, outcome)),
-      output: this.#s.lastText,
-      session: this.#s.session,
-      model: this.#s.model,
+      output: this.s.lastText,
+      session: this.s.session,
+      model: this.s.model,
       usage: this.spent,
       artifacts: [],
       outputs: {},
@@ -219,7 +212,7 @@ export class OpencodeReader implements Reader {
   }
 
   #outcome(end: RunEnd): Outcome {
-    const { error, overflows, waits_until } = this.#s;
+    const { error, overflows, waits_until } = this.s;
     // One error anywhere makes it exit 1, also one that it got over.
     if (this.#answered) return end.code === 0 || end.code === 1 ? 'ok' : 'failed';
     if (waits_until !== null) return 'rate_limited';
@@ -228,13 +221,13 @@ export class OpencodeReader implements Reader {
   }
 
   #retryAt(): string | null {
-    const { error, waits_until } = this.#s;
+    const { error, waits_until } = this.s;
     const at = waits_until ?? (error ? retryOf(error.error, error.at) : null);
     return at !== null && Math.abs(at) < 8e15 ? new Date(at).toISOString() : null;
   }
 
   #reason(end: RunEnd, outcome: Outcome): string {
-    const { error, ended, waits_until } = this.#s;
+    const { error, ended, waits_until } = this.s;
     const how = end.signal ? `signal ${end.signal}` : `exit ${end.code ?? 'unknown'}`;
     const words = error ? clip(oneLine(wordsOf(error.error)), 350) : '';
     if (outcome === 'auth') return `opencode cannot log in: ${words}: ${AUTH_HELP}`;
