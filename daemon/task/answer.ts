@@ -4,6 +4,7 @@ import { createRequire } from 'node:module';
 import { relative, resolve } from 'node:path';
 import type { Ajv, ErrorObject, Options, ValidateFunction } from 'ajv';
 import { messageOf, TowpathError } from '../errors.ts';
+import { blocksIn } from './fence.ts';
 
 export type Schema = Record<string, unknown>;
 
@@ -133,9 +134,7 @@ function wordsOf({ instancePath, message = 'is wrong', params }: ErrorObject): s
 
 /** The answer as JSON: all of it, else its last fenced block that is JSON. */
 function jsonIn(text: string): { value: unknown } | null {
-  const blocks = [...text.matchAll(/^ {0,3}```(?:json)?[ \t]*\r?\n([\s\S]*?)\r?\n {0,3}```[ \t]*$/gm)].map(
-    (found) => found[1]!,
-  );
+  const blocks = blocksIn(text, ['json']);
   for (const candidate of [text, ...blocks.reverse()])
     try {
       return { value: JSON.parse(candidate.trim()) };

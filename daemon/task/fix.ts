@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import { type Judged, judgeAnswer, type Schema } from './answer.ts';
 import { COMMAND_SCHEMA, commandProblem } from './command.ts';
+import { blocksIn } from './fence.ts';
 
 /** The role that writes patches. */
 export const FIXER = 'fixer';
@@ -39,9 +40,8 @@ export function judgeFix(text: string, structured: unknown, with_test: boolean):
 
 /** The last fenced block that is a unified diff, else the text from where one begins. */
 function diffIn(text: string): string | null {
-  const blocks = [...text.matchAll(/^ {0,3}```(?:diff|patch)?[ \t]*\r?\n([\s\S]*?\n) {0,3}```[ \t]*$/gm)];
   const diff = /^(diff --git .*|--- .*\r?\n\+\+\+ .*)\r?\n/m;
-  const block = blocks.map((found) => found[1]!).findLast((one) => diff.test(one));
+  const block = blocksIn(text, ['diff', 'patch']).findLast((one) => diff.test(one));
   const from = block ?? text.slice(Math.max(0, text.search(diff)));
   return diff.test(from) ? `${from.trimEnd()}\n` : null;
 }

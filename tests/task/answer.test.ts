@@ -23,6 +23,19 @@ describe('an answer', () => {
     expect(judgeAnswer('as above\n```sh\nls\n```', schema, value)).toEqual({ value });
   });
 
+  it('is found behind blocks of other languages, and behind one that was never ended', () => {
+    const value = { verdict: 'accept' };
+    const json = '```json\r\n{"verdict":"accept"}\r\n```';
+    for (const before of ['```ts\ncode\n```\n', '```\nnever ended\n', '````md\n```sh\nls\n```\n````\n'])
+      expect(judgeAnswer(`${before}And so:\n${json}\n`, schema), before).toEqual({ value });
+  });
+
+  it('of blocks that never end is read in no time', () => {
+    const begun = performance.now();
+    expect(judgeAnswer('```json\n'.repeat(500_000), schema)).toHaveProperty('problem');
+    expect(performance.now() - begun).toBeLessThan(5000);
+  });
+
   it('that does not fit is told with its places', () => {
     expect(judgeAnswer('I accept.', schema)).toEqual({ problem: expect.stringContaining('holds no JSON') });
     expect(judgeAnswer('{"verdict":"maybe","x":1,"notes":[1]}', schema)).toEqual({
