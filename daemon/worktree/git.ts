@@ -176,12 +176,16 @@ export function git(dir: string): Git {
 
 /** How git says that the disk is full; it has one exit code for everything. */
 const FULL = /No space left on device|Out of diskspace|Disk quota exceeded/;
+/** Somebody else's git is at work; what it says after that is good advice. */
+const LOCKED = /^fatal: (Unable to create '[^'\n]+\.lock': File exists)\./m;
 
 /** The error for a git command that failed: its name, its place, what git said. */
 export function failure(dir: string, args: string[], result: GitResult): GitProblem {
   const said = (result.stderr.trim() || result.stdout.trim() || 'no message').split('\n').slice(-4).join(' ');
   if (result.code < 0)
     return new GitProblem('busy', `git ${args[0]} was killed in ${dir}: ${said}`, 'it is tried again');
+  const locked = LOCKED.exec(result.stderr)?.[1];
+  if (locked) return new GitProblem('busy', `git ${args[0]} failed in ${dir}: ${locked}`, 'it is tried again');
   if (FULL.test(result.stderr))
     return new GitProblem('busy', `git ${args[0]} found no room in ${dir}: ${said}`, 'it is tried again');
   return new GitProblem('git_failed', `git ${args[0]} failed in ${dir} (exit ${result.code}): ${said}`);

@@ -92,6 +92,29 @@ describe('the train', () => {
     expect(log(ws)).toContain('By hand');
   });
 
+  it('brings files and index to where the base is, when git was held up between the two', async () => {
+    const ws = workspace(`${SETTINGS}review: human\n`);
+    ws.file('.gitattributes', 'f filter=x\n');
+    ws.git('add', '.gitattributes');
+    ws.git('commit', '-qm', 'attributes');
+    ws.git('config', 'filter.x.clean', 'cat');
+    // Somebody's git takes the index while the files are written.
+    const held = ws.path('.git/index.lock');
+    ws.git('config', 'filter.x.smudge', `sh -c 'cat; if [ -e ${ws.path('armed')} ]; then : > ${held}; fi'`);
+    ws.drop('a', titled('a', 'echo a > f'));
+    expect(ws.drain().code).toBe(0);
+    ws.file('armed', '');
+    ws.run(['accept', 'a']);
+    await ws.start();
+    await until(() => ws.show('a').reason?.includes('index.lock') === true, 'it is told', 20_000);
+    expect(ws.show('a').reason).toMatch(/Unable to create '.*index.lock': File exists; it is tried again by itself$/);
+    rmSync(ws.path('armed'));
+    rmSync(held, { force: true });
+    await ws.reaches('a', 'done', 20_000);
+    expect(ws.git('status', '--porcelain', '-uno')).toBe('');
+    expect(log(ws)).toEqual(['first', 'attributes', 'a']);
+  });
+
   it('finds the one that breaks the others, and merges those', async () => {
     const ws = workspace(
       `${SETTINGS}review: human\nconcurrency: 4\nchecks: ["test $(ls part-* 2>/dev/null | wc -l) -lt 3 || test -e all"]\n`,

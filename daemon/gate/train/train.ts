@@ -95,9 +95,10 @@ async function move(ctx: Context, line: Line, record: MergeRecord, track: Track)
     const tip = await tipOf(line.repo, line.onto);
     if (await isIn(git(line.repo), record.to, tip)) return advance(line.repo, line.onto, record.from, record.to);
     for (const { id, commit } of record.riders) if ((await stillRides(ctx, id))?.commit !== commit) return 'moved';
-    return advance(line.repo, line.onto, record.from, record.to).catch((thrown: unknown) => {
-      // It was not moved: these need not arrive together.
-      if (thrown instanceof TowpathError) forgetMerge(ctx, record);
+    return advance(line.repo, line.onto, record.from, record.to).catch(async (thrown: unknown) => {
+      // Where it was not moved, these need not arrive together. Else what is left is for the next time, by what is written down.
+      const there = await isIn(git(line.repo), record.to, `refs/heads/${line.onto}`);
+      if (thrown instanceof TowpathError && !there) forgetMerge(ctx, record);
       throw thrown;
     });
   });
