@@ -60,7 +60,7 @@ async function judge(ctx: Context, task: Task, whole: Plan, signal: AbortSignal)
   const plan = isTested(whole, work) ? untested(whole) : whole;
   // Reviews are filed once all else has passed: that is not done again for the same work.
   const passed = plan.review.roles.length > 0 && (await standing(ctx, task, work)).length > 0;
-  const { files, tree } = await open(task, work, !passed);
+  const { files, tree } = await open(ctx, task, work, !passed);
   if (passed) return review(ctx, task, plan, work, tree);
   const touched = protectedFiles(files, plan.protect);
   if (touched.length > 0)
@@ -77,7 +77,7 @@ async function judge(ctx: Context, task: Task, whole: Plan, signal: AbortSignal)
     ...{ task, lock: null, attempt: task.state.runs ?? 1, plan, work },
     result: {
       ...{ outcome: 'ok', checks: proven.evidence, commit: commit ?? null },
-      files: it.tree === tree ? files : (await open(task, work, false)).files,
+      files: it.tree === tree ? files : (await open(ctx, task, work, false)).files,
     },
   });
   if ('ending' in hooks)
@@ -89,7 +89,12 @@ async function judge(ctx: Context, task: Task, whole: Plan, signal: AbortSignal)
 const treeOf = (tree: string | null) => (tree === null ? {} : { tree });
 
 /** Makes sure that the work lies where the checks run, in the repository's own tree only when it is wanted there; says what it changed. */
-async function open(task: Task, work: Work | null, inTree: boolean): Promise<{ files: string[]; tree: string | null }> {
+async function open(
+  ctx: Context,
+  task: Task,
+  work: Work | null,
+  inTree: boolean,
+): Promise<{ files: string[]; tree: string | null }> {
   if (!work)
     throw new TowpathError(
       'failed',
@@ -98,7 +103,12 @@ async function open(task: Task, work: Work | null, inTree: boolean): Promise<{ f
     );
   if (work.kind === 'folder' || (work.kind === 'tree' && !work.captured)) return { files: [], tree: null };
   if (work.kind === 'tree' && inTree) await applyTree(work.open!.root, work.captured!);
-  else if (work.kind === 'worktree') await restoreWorktree(work.repo, work.worktree, work.branch!, task.state.commit);
+  else if (work.kind === 'worktree') {
+    const { repo, worktree, branch } = work;
+    const aside = await restoreWorktree(repo, worktree, branch!, task.state.commit);
+    if (aside)
+      ctx.events.emit('warning', { task: task.id, message: `commits on top of its result are put aside: ${aside}` });
+  }
   const found = await changes(
     work.kind === 'tree' ? work.open!.root : work.worktree,
     work.start!,

@@ -6,7 +6,7 @@ import { exclusive, failure, git, items } from './git.ts';
 import { copyIncluded } from './include.ts';
 import { clearLocks } from './lock.ts';
 import { GitProblem, nameFiles } from './problem.ts';
-import { checkBranch, shaOf, startRef } from './refs.ts';
+import { checkBranch, salvageRef, shaOf, startRef } from './refs.ts';
 import {
   canonical,
   emptyTrash,
@@ -105,16 +105,32 @@ export async function prepareWorktree(request: WorktreeRequest): Promise<Prepare
 
 /**
  * Makes sure that a finished task's worktree holds the commit that it ended with: after a power cut its files, its index or
- * git's notes of it may be cut off. What was changed in it since is salvaged. Throws as prepareWorktree does.
+ * git's notes of it may be cut off. What was changed in it since is salvaged, and so is what was committed on top: on the ref that is
+ * returned. Throws as prepareWorktree does.
  */
-export async function restoreWorktree(repo: string, dir: string, branch: string, commit?: string): Promise<void> {
+export async function restoreWorktree(
+  repo: string,
+  dir: string,
+  branch: string,
+  commit?: string,
+): Promise<string | null> {
   const run = git(dir);
   const head = isAbsent(dir) ? null : await run.ask(['rev-parse', '--verify', '-q', 'HEAD^{commit}']);
-  if (head !== null && (commit === undefined || head === commit)) return;
+  if (head !== null && (commit === undefined || head === commit)) return null;
   await prepareWorktree({ repo, dir, branch, ours: true, dependencies: [] });
-  if (commit === undefined) return;
+  if (commit === undefined) return null;
   await salvage(dir, basename(dir), 'restored');
-  await git(dir).run(['reset', '-q', '--hard', commit]);
+  const on = await shaOf(run, 'HEAD');
+  let kept: string | null = null;
+  // The branch is moved away from it, and nothing else may hold it.
+  if (on && !(await run.test(['merge-base', '--is-ancestor', on, commit]))) {
+    kept = salvageRef(basename(dir), `restored-${on.slice(0, 12)}`);
+    await run.run(['update-ref', kept, on]);
+  }
+  // Another branch that somebody is on there is not ours to move.
+  await run.run(['symbolic-ref', 'HEAD', `refs/heads/${branch}`]);
+  await run.run(['reset', '-q', '--hard', commit]);
+  return kept;
 }
 
 /** Whether the worktree is there to be used again; clears the way for a new one, or says what is in it. */

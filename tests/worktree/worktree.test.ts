@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { commitAll } from '../../daemon/worktree/commit.ts';
 import { branchExists, headOf, inspect, isDirty, openRepo, resolveBase } from '../../daemon/worktree/repo.ts';
+import { restoreWorktree } from '../../daemon/worktree/worktree.ts';
 import { author, commit, folder, has, hook, prepare, problem, read, repository, sh, write } from './helper.ts';
 
 test('a fresh worktree is on its branch at the base, and the folder of worktrees is out of git', async () => {
@@ -310,5 +311,24 @@ test('.worktreeinclude copies ignored regular files and nothing else', async () 
   expect(read(top, 'config/tracked')).toBe('tracked');
   expect(['plain', 'links', 'linked', '.worktrees'].filter((name) => has(top, name))).toEqual([]);
   expect(has(outside, 'x')).toBe(false);
+  expect(sh(top, 'status', '--porcelain')).toBe('');
+});
+
+test('what somebody committed on top of a result is kept when the result is restored, and their own branch stays where it is', async () => {
+  const repo = repository();
+  const { worktree: top, branch } = await prepare(repo, 't');
+  const result = commit(top, { new: 'n' });
+  const later = commit(top, { mine: 'by a person' });
+  const ref = `refs/towpath/salvage/task-t/restored-${later.slice(0, 12)}`;
+  expect(await restoreWorktree(repo, top, branch, result)).toBe(ref);
+  expect(sh(repo, 'for-each-ref', '--contains', later, '--format=%(refname)')).toBe(ref);
+  expect(sh(repo, 'rev-parse', branch)).toBe(result);
+  sh(top, 'checkout', '-q', '-b', 'theirs');
+  const other = commit(top, { mine: 'once more' });
+  write(top, { mine: 'not committed' });
+  await restoreWorktree(repo, top, branch, result);
+  expect([sh(repo, 'rev-parse', 'theirs'), sh(repo, 'rev-parse', branch)]).toEqual([other, result]);
+  expect(sh(top, 'symbolic-ref', 'HEAD')).toBe(`refs/heads/${branch}`);
+  expect(sh(repo, 'show', 'refs/towpath/salvage/task-t/restored:mine')).toBe('not committed');
   expect(sh(top, 'status', '--porcelain')).toBe('');
 });
