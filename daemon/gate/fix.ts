@@ -12,7 +12,7 @@ import type { Brought, Evidence, ToRun } from './checks.ts';
 import { fixText } from './fix-text.ts';
 import { commitOf, endOf, fileHelper, runOf, type Waiting, waitFor } from './helper.ts';
 import { allKept, keep } from './kept.ts';
-import { allowedTo, filedTrial, signed, stay, type Trial, takeBack } from './trial.ts';
+import { allowedTo, clear, filedTrial, signed, stay, type Trial, takeBack } from './trial.ts';
 
 /** Of what a command printed, characters. */
 const TOLD = 200;
@@ -75,7 +75,9 @@ export async function tryFix(
   const touched = protectedFiles(made.files, plan.protect);
   if (touched.length > 0) return refuse(`it changes protected files: ${touched.slice(0, 5).join(', ')}`);
   const { worktree } = work;
-  const { tree } = await changes(worktree, trial.commit!);
+  // Killed with the patch in it, a worktree whose task has no commit of its own still lies at that.
+  const { tree } = await changes(worktree, trial.commit!, trial.commit!);
+  await clear(work, trial);
   const brought: Brought[] = with_test ? [{ argv: fix.command!, by: FIXER, wrap }] : [];
   if (made.test !== null) {
     await moveTo(worktree, made.test);

@@ -42,8 +42,8 @@ export async function prove(
     const fixed = await tryFix(ctx, task, { work, plan }, fix, { all, run, look }, signal);
     if (fixed === null) return waitFor(fix);
     if (signal.aborted) return failure('cancelled', '');
-    if ('refused' in fixed) return failedChecks(ctx, it, readJson<Evidence[]>(kept) ?? [], tests);
     await goOn(it);
+    if ('refused' in fixed) return failedChecks(ctx, it, readJson<Evidence[]>(kept) ?? [], tests);
     evidence = fixed.evidence;
   } else evidence = await run(all, it.tree);
   if (signal.aborted) return failure('cancelled', '');

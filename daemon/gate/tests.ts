@@ -12,7 +12,7 @@ import { bySchema, commitOf, endOf, fileHelper, runOf, type Waiting, waitFor } f
 import { keep } from './kept.ts';
 import { readingOf } from './review.ts';
 import { testText } from './review-text.ts';
-import { allowedTo, filedTrial, signed, stay, type Trial } from './trial.ts';
+import { allowedTo, clear, filedTrial, signed, stay, type Trial } from './trial.ts';
 
 /** Whether a tester brings evidence to it; where there is no worktree it reviews, and so it does with a plan. */
 export const isTested = (plan: Plan, work: Work | null): boolean =>
@@ -72,6 +72,7 @@ export async function bringTests(
     const kept = keep(ctx, task.id, trial.id, { brought, on: true });
     return { trial: { ...trial, took: true, kept }, tested };
   }
+  await clear(work, trial);
   await moveTo(worktree, commit);
   return { trial: await stay(ctx, task, trial, { put: commit, files, brought }), tested };
 }

@@ -6,6 +6,7 @@ import { filedBy, type Help, helpOf } from '../queue/files/subtasks.ts';
 import type { Task } from '../queue/port.ts';
 import { changes } from '../worktree/commit.ts';
 import { moveTo } from '../worktree/patch.ts';
+import { salvage } from '../worktree/salvage.ts';
 import { ANY, endOf, runOf } from './helper.ts';
 import { allKept, type Kept, keep } from './kept.ts';
 
@@ -41,6 +42,11 @@ export async function stay(ctx: Context, task: Task, trial: Trial, change: Kept 
   await ctx.queue.move(task.id, 'provisional', { to: 'provisional', state: { commit: change.put } });
   task.state = { ...task.state, commit: change.put };
   return { ...trial, took: true, kept: keep(ctx, task.id, trial.id, { on: true }) };
+}
+
+/** Before a worktree is put elsewhere: what was changed in it since its work was committed, by a check or a person, is salvaged. */
+export async function clear({ worktree }: Work, { kind, parent, attempt }: Trial): Promise<void> {
+  await salvage(worktree, parent, `${attempt}-before-${kind}`);
 }
 
 /** Puts the worktree back to the work as it was, exactly. */

@@ -191,3 +191,28 @@ it('killed while the fix runs, and while its patch is checked: it is tried once,
   expect(calls(ws)).toEqual(['t.fix-1']);
   tidy(ws);
 }, 90_000);
+
+it('killed while a patch for a run without changes is checked: it is taken back all the same', async () => {
+  const ws = setUp(answer(patch('worse')), '', 1);
+  ws.file('f', 'bad\n');
+  ws.git('add', 'f');
+  ws.git('commit', '-qm', 'bad');
+  const seen = ws.path('.towpath/seen');
+  const wait = `grep -q bad f || while [ ! -e "$TOWPATH_WORKSPACE/.towpath/end" ]; do sleep 0.05; done`;
+  ws.file('check', `#!/bin/sh\necho dirt >> README.md\ncat f >> ${seen}\n${wait}\ngrep -q good f\n`, 0o755);
+  ws.drop('t', shellTask('true', 'expect: any\nchecks: ["$TOWPATH_WORKSPACE/check"]\n'));
+  const said = () => (existsSync(seen) ? readFileSync(seen, 'utf8') : '');
+  await ws.start();
+  await until(() => said() === 'bad\nworse\n', 'its patch is checked', 20_000, said);
+  process.kill(ws.daemonPid()!, 'SIGKILL');
+  rmSync(ws.path('.towpath/daemon.json'), { force: true });
+  await ws.start();
+  await until(() => said() === 'bad\nworse\nworse\n', 'its patch is checked again', 20_000, said);
+  ws.file('.towpath/end', '');
+  await until(() => ['failed', 'blocked'].includes(ws.where('t') ?? ''), 'it is over', 20_000);
+  expect(ws.show('t')).toMatchObject({ queue: 'failed', outcome: 'check_failed' });
+  expect(fixes(ws, 't')).toMatchObject([{ outcome: 'rolled_back' }]);
+  expect(ws.git('rev-parse', 'towpath/t')).toBe(ws.git('rev-parse', 'main'));
+  // What lay there uncommitted, as a person could have left it.
+  expect(ws.git('show', 'refs/towpath/salvage/t/1-before-fix:README.md')).toContain('dirt');
+}, 60_000);
