@@ -127,7 +127,7 @@ const callOf = (
   call: patternCall({ task: toJson(task), inputs, workspace: workspace.root, repo, worktree, branch, dry_run: false }),
 });
 
-export const checkText = (check: Check): string => (typeof check === 'string' ? check : check.join(' '));
+const checkText = (check: Check): string => (typeof check === 'string' ? check : check.join(' '));
 
 /** Git knows folders by their real paths. */
 const realPath = (path: string): string => (existsSync(path) ? realpathSync(path) : path);

@@ -2,6 +2,7 @@
 import { now } from '../clock.ts';
 import { childEnv } from '../process/env.ts';
 import { run } from '../process/run.ts';
+import { headChars } from '../task/cut.ts';
 import { fenced } from '../task/fence.ts';
 import type { Check } from '../task/terms.ts';
 
@@ -46,7 +47,7 @@ export async function runChecks(options: {
   const kept: Evidence[] = [];
   for (const check of options.checks) {
     if (options.signal.aborted) break;
-    const { argv, command, by } = commandOf(check);
+    const { argv, ...named } = commandOf(check);
     const at = now();
     const done = await run({
       argv,
@@ -64,8 +65,7 @@ export async function runChecks(options: {
           ? `\n(ended by ${done.signal})`
           : '';
     const evidence = {
-      command,
-      ...by,
+      ...named,
       code: done.code,
       ok: done.code === 0 && !done.timedOut,
       output: `${done.stdout}${done.stderr ? `\n${done.stderr}` : ''}`.trim() + note,
@@ -79,16 +79,24 @@ export async function runChecks(options: {
   return kept;
 }
 
-function commandOf(check: ToRun): { argv: string[]; command: string; by: { by?: string } } {
+/** What is run, and under which name its evidence is kept. */
+export function commandOf(check: ToRun): { argv: string[] } & Pick<Evidence, 'command' | 'by'> {
   // A text is one line of the user's own for sh; nothing of ours or of a task's other fields is ever pasted into it.
-  if (typeof check === 'string') return { argv: ['sh', '-c', check], command: check, by: {} };
-  if (Array.isArray(check)) return { argv: check, command: check.join(' '), by: {} };
-  return { argv: [...check.wrap, ...check.argv], command: check.argv.join(' '), by: { by: check.by } };
+  if (typeof check === 'string') return { argv: ['sh', '-c', check], command: check };
+  if (Array.isArray(check)) return { argv: check, command: check.join(' ') };
+  return { argv: [...check.wrap, ...check.argv], command: check.argv.join(' '), by: check.by };
 }
 
 /** A command as it is told, with who named it. */
 export const commandText = ({ command, by }: Pick<Evidence, 'command' | 'by'>): string =>
-  `\`${command}\`${by === undefined ? '' : ` (by the ${by})`}`;
+  by === undefined ? `\`${command}\`` : `\`${inLine(command)}\` (by the ${by})`;
+
+/** An agent wrote it: nothing in it shall pass for more than a command. */
+const COMMAND_CHARS = 500;
+const inLine = (command: string): string => {
+  const plain = command.replaceAll(/\s+/g, ' ').replaceAll('`', "'");
+  return plain.length > COMMAND_CHARS ? `${headChars(plain, COMMAND_CHARS)} …` : plain;
+};
 
 /** What the next attempt is told of failed checks. */
 export function checkFeedback(evidence: readonly Evidence[]): string {

@@ -2,8 +2,10 @@
 import { join } from 'node:path';
 import type { Context } from '../attempt/context.ts';
 import { readJson, writeJson } from '../attempt/work.ts';
+import { filedBy, helpOf } from '../queue/files/subtasks.ts';
+import type { Task } from '../queue/port.ts';
 import type { Brought } from './checks.ts';
-import type { Place } from './helper.ts';
+import { type Place, runOf } from './helper.ts';
 
 /** What is kept of each, by its task's id. */
 export interface Kept {
@@ -30,4 +32,12 @@ export function keep(ctx: Context, task: string, id: string, change: Kept): Kept
   const kept = { ...all[id], ...change };
   writeJson(fileOf(ctx, task), { ...all, [id]: kept }, ctx.settings.durability === 'full');
   return kept;
+}
+
+/** The commands that came with what is on the work of a task's last run. */
+export function broughtTo(place: Pick<Place, 'workspace'>, task: Task): Brought[] {
+  const all = allKept(place, task.id);
+  const filed = (['test', 'fix'] as const).flatMap((kind) => filedBy(place.workspace, task.id, kind));
+  const last = filed.filter((id) => all[id]?.on && helpOf(place.workspace, id)?.attempt === runOf(task));
+  return last.flatMap((id) => all[id]?.brought ?? []);
 }

@@ -219,3 +219,19 @@ it('killed while the tester runs, and while its command does: its tests are put 
   expect(calls(ws)).toHaveLength(1);
   tidy(ws);
 }, 90_000);
+
+it('what a tester named is run again by the train, on the base that has moved', () => {
+  const ws = setUp({ tester: answers(evidence([['sh', '-c', 'test ! -e late']])) }, 'on_accept: merge\n', 1);
+  ws.drop('t', shellTask('echo apple > made.txt', 'review: [tester, human]\n'));
+  expect(ws.drain().code).toBe(0);
+  ws.file('late', 'x\n');
+  ws.git('add', 'late');
+  ws.git('commit', '-qm', 'late');
+  ws.run(['accept', 't']);
+  expect(ws.drain().code).toBe(1);
+  expect(show(ws, 't')).toMatchObject({
+    ...{ queue: 'failed', outcome: 'check_failed' },
+    reason: expect.stringContaining('merged with main: `sh -c test ! -e late` (by the tester) exited with 1'),
+  });
+  expect(ws.git('log', '-1', '--format=%s', 'main').trim()).toBe('late');
+}, 60_000);

@@ -10,7 +10,7 @@ import { GitProblem, nameFiles } from '../../worktree/problem.ts';
 import { salvageRef } from '../../worktree/refs.ts';
 import { touching } from '../../worktree/train.ts';
 import { finishTask } from '../accept.ts';
-import { checkFeedback, type Evidence } from '../checks.ts';
+import { checkFeedback, commandText, type Evidence } from '../checks.ts';
 import { turnBack } from '../gate.ts';
 import type { Line, Rider } from './riders.ts';
 
@@ -64,7 +64,7 @@ export function broke(
 ): Promise<Task> {
   const failed = evidence
     .filter(({ ok }) => !ok)
-    .map(({ command, code }) => `\`${command}\` ${code === null ? 'did not end' : `exited with ${code}`}`);
+    .map(({ code, ...of }) => `${commandText(of)} ${code === null ? 'did not end' : `exited with ${code}`}`);
   return back(
     ctx,
     { task, plan },

@@ -1,16 +1,14 @@
 // The checks of those who ride, run once on what they come to together; the gate's own evidence serves where its tree is the same.
 import { join } from 'node:path';
 import type { Context } from '../../attempt/context.ts';
-import { checkText } from '../../attempt/prepare.ts';
 import { readJson, writeJson } from '../../attempt/work.ts';
 import { redactAll } from '../../secrets.ts';
-import type { Check } from '../../task/terms.ts';
-import { type Evidence, runChecks } from '../checks.ts';
+import { commandOf, type Evidence, runChecks, type ToRun } from '../checks.ts';
 import type { Rider } from './riders.ts';
 
-/** Every check of each of them, the same one once. */
-export function allChecks(riders: readonly Rider[]): Check[] {
-  const all = riders.flatMap(({ plan }) => plan.checks);
+/** Every check of each of them, with the commands that their testers named, the same one once. */
+export function allChecks(riders: readonly Rider[]): ToRun[] {
+  const all: ToRun[] = riders.flatMap(({ plan, brought }) => [...plan.checks, ...brought]);
   return [...new Map(all.map((check) => [JSON.stringify(check), check])).values()];
 }
 
@@ -22,14 +20,14 @@ export function keptEvidence(
   ctx: Pick<Context, 'workspace'>,
   rider: Rider,
   tree: string,
-  checks: Check[],
+  checks: readonly ToRun[],
 ): Evidence[] | null {
   const kept = readJson<Evidence[]>(evidenceOf(ctx, rider)) ?? [];
-  const good = new Set(
-    kept.flatMap((one) => (one.ok && one.tree === tree && one.by === undefined ? [one.command] : [])),
-  );
-  return checks.every((check) => good.has(checkText(check))) ? kept : null;
+  const good = new Set(kept.flatMap((one) => (one.ok && one.tree === tree ? [nameOf(one)] : [])));
+  return checks.every((check) => good.has(nameOf(commandOf(check)))) ? kept : null;
 }
+
+const nameOf = ({ command, by }: Pick<Evidence, 'command' | 'by'>): string => JSON.stringify([command, by ?? null]);
 
 /** Kept with the run in place of the gate's, which is stale. */
 export function keepEvidence(ctx: Pick<Context, 'workspace'>, rider: Rider, evidence: Evidence[]): void {
@@ -57,7 +55,7 @@ export function prove(
     timeout_ms: Math.max(...riders.map(({ plan }) => plan.timeout_ms)),
     tree,
     signal,
-    onDone: ({ command, code, ok, duration_ms }) =>
-      ctx.events.emit('check_finished', { task: last.task.id, attempt, command, code, ok, tree, duration_ms }),
+    onDone: ({ command, code, ok, duration_ms, by }) =>
+      ctx.events.emit('check_finished', { task: last.task.id, attempt, command, code, ok, tree, duration_ms, by }),
   });
 }

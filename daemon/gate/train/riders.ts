@@ -7,6 +7,8 @@ import { makePlan, type Plan } from '../../attempt/plan.ts';
 import { readRun } from '../../attempt/record.ts';
 import { readJson, readWork, type Work, writeJson } from '../../attempt/work.ts';
 import type { Task } from '../../queue/port.ts';
+import type { Brought } from '../checks.ts';
+import { broughtTo } from '../kept.ts';
 
 /** Where a train goes: one at a time for each repository and base branch. */
 export interface Line {
@@ -18,6 +20,8 @@ export interface Rider {
   task: Task;
   work: Work;
   plan: Plan;
+  /** The commands that are evidence beside its checks. */
+  brought: Brought[];
   /** The commit that was accepted. */
   commit: string;
 }
@@ -40,7 +44,7 @@ export const keyOf = ({ repo, onto }: Line): string =>
   createHash('sha256').update(`${repo}\0${onto}`).digest('hex').slice(0, 12);
 
 /** The accepted task as it is now, or null: a person has taken it off the train. */
-export async function stillRides(ctx: Context, id: string): Promise<Omit<Rider, 'plan'> | null> {
+export async function stillRides(ctx: Context, id: string): Promise<Omit<Rider, 'plan' | 'brought'> | null> {
   const task = await ctx.queue.get(id);
   const work = readWork(ctx.workspace, id);
   if (task?.queue !== 'provisional' || task.state.waits_for !== 'merge' || !work?.accepted || !work.handed) return null;
@@ -60,7 +64,7 @@ export async function boarding(
     if (!one || !own || keyOf(own) !== keyOf(line)) continue;
     if (one.task.state.not_before && Date.parse(one.task.state.not_before) > Date.now()) continue;
     try {
-      found.push({ ...one, ...planned(ctx, one.task) });
+      found.push({ ...one, ...planned(ctx, one.task), brought: broughtTo(ctx, one.task) });
     } catch (thrown) {
       await unfit(one.task, thrown);
     }
