@@ -2,8 +2,9 @@
 import { existsSync, readFileSync, realpathSync, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { relative, resolve } from 'node:path';
+import { runInNewContext } from 'node:vm';
 import type { Ajv, ErrorObject, Options, ValidateFunction } from 'ajv';
-import { messageOf, TowpathError } from '../errors.ts';
+import { errno, messageOf, TowpathError } from '../errors.ts';
 import { blocksIn } from './fence.ts';
 
 export type Schema = Record<string, unknown>;
@@ -15,6 +16,8 @@ const DEPTH = 100;
 export const RESULT_JSON = 64 * 1024;
 /** What is told of what does not fit: so many places. */
 const TOLD = 5;
+/** A pattern, or a schema that refers to itself, may take for ever on a value that was made for it; so long one is judged, ms. */
+const JUDGE_MS = 3000;
 
 /** The schema that a task or role names: itself, or a file below the workspace. Throws `task_refused`. */
 export function readSchema(named: string | Schema, root: string): Schema {
@@ -53,6 +56,19 @@ function compile(schema: Schema, named = 'output_schema', options: Options = {})
     return new Schemas({ strict: false, allErrors: true, validateFormats: false, ...options }).compile(schema);
   } catch (thrown) {
     throw new TowpathError('task_refused', `${named}: ${messageOf(thrown)}`, 'mend the schema');
+  }
+}
+
+/** Whether a value fits; null when that could not be told in time. */
+function inTime(fits: ValidateFunction, value: unknown): boolean | null {
+  const { schema } = fits;
+  // All else takes no longer than reading the value did.
+  if (!/"(?:pattern|patternProperties|uniqueItems|\$\w*[rR]ef)"/.test(JSON.stringify(schema))) return fits(value);
+  try {
+    return runInNewContext('fits()', { fits: () => fits(value) }, { timeout: JUDGE_MS }) as boolean;
+  } catch (thrown) {
+    if (errno(thrown) === 'ERR_SCRIPT_EXECUTION_TIMEOUT') return null;
+    throw thrown;
   }
 }
 
@@ -112,7 +128,12 @@ export function judgeAnswer(text: string, schema: Schema, structured?: unknown):
   // A schema that refers to itself would follow it until the stack is used up.
   if (isDeeper(found.value, DEPTH)) return { problem: `the final answer is nested deeper than ${DEPTH} times` };
   const fits = compile(schema);
-  if (fits(found.value)) return found;
+  const does = inTime(fits, found.value);
+  if (does) return found;
+  if (does === null)
+    return {
+      problem: `the final answer could not be held against the schema within ${JUDGE_MS / 1000} s: make it simpler`,
+    };
   const all = fits.errors ?? [];
   const more = all.length > TOLD ? `; and ${all.length - TOLD} more` : '';
   return { problem: `the final answer does not fit the schema: ${all.slice(0, TOLD).map(wordsOf).join('; ')}${more}` };

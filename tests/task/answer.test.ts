@@ -36,6 +36,14 @@ describe('an answer', () => {
     expect(performance.now() - begun).toBeLessThan(5000);
   });
 
+  it('that takes a schema for ever to judge is given up', () => {
+    const slow = { type: 'string', pattern: '^(a+)+$' };
+    expect(judgeAnswer(JSON.stringify('aaa'), slow)).toEqual({ value: 'aaa' });
+    expect(judgeAnswer(JSON.stringify('ab'), slow)).toEqual({ problem: expect.stringContaining('must match pattern') });
+    const never = JSON.stringify(`${'a'.repeat(60)}b`);
+    expect(judgeAnswer(never, slow)).toEqual({ problem: expect.stringContaining('within 3 s') });
+  });
+
   it('that does not fit is told with its places', () => {
     expect(judgeAnswer('I accept.', schema)).toEqual({ problem: expect.stringContaining('holds no JSON') });
     expect(judgeAnswer('{"verdict":"maybe","x":1,"notes":[1]}', schema)).toEqual({
