@@ -170,6 +170,20 @@ describe('a pull request', () => {
     expect(ws.show('u')).toMatchObject({ queue: 'provisional', outcome: 'ok', attempts: 1 });
   });
 
+  it('is not taken for an earlier one of its branch that was merged', async () => {
+    const { ws, gh, env } = make();
+    writeFileSync(join(gh, 'state'), 'MERGED');
+    writeFileSync(join(gh, 'fails-once'), '1\nHTTP 502: Bad Gateway (https://git.example/api/graphql)\n');
+    ws.drop('t', task('echo hello > t'));
+    await ws.start([], env);
+    await until(() => ws.show('t').reason?.includes('tried again by itself') ?? false, 'it waits', 20_000);
+    rmSync(join(gh, 'fails'));
+    await until(() => read(join(gh, 'created')) !== '' || ws.where('t') === 'done', 'it is opened', 20_000);
+    expect([read(join(gh, 'created')), ws.where('t')]).toEqual(['created\n', 'provisional']);
+    writeFileSync(join(gh, 'state'), 'MERGED');
+    await ws.reaches('t', 'done', 20_000);
+  });
+
   it('is opened once, though the daemon was killed when it was there and had not said so', async () => {
     const { ws, gh, env } = make();
     writeFileSync(join(gh, 'hang'), '');

@@ -88,11 +88,12 @@ async function open(ctx: Context, one: Offered, signal: AbortSignal): Promise<st
   await push(work.repo, { remote, branch: places.branch, commit, ours: pushed, env: forgeEnv(ctx), signal });
   const there = await ask(ctx, one, signal);
   // One that was merged or closed is an earlier one, unless it is this very one and we were killed before we heard of it.
-  const isThis = 'state' in there && (record.opening === commit ? there.url !== earlier : false);
+  const before = record.opening === commit ? record.before : undefined;
+  const isThis = 'state' in there && before !== undefined && there.url !== before && there.url !== earlier;
   if ('state' in there && there.state !== 'NONE' && (there.state === 'OPEN' || isThis))
     return writePull(ctx, id, { ...record, opened: commit, url: there.url }).url;
   if ('problem' in there && there.passes) throw new Later(there.problem);
-  record = writePull(ctx, id, { ...record, opening: commit });
+  record = writePull(ctx, id, { ...record, opening: commit, before: 'state' in there ? there.url : before });
   mkdirSync(join(places.body_file, '..'), { recursive: true, mode: 0o700 });
   const evidence = readJson<Evidence[]>(join(places.body_file, '..', 'checks.json')) ?? [];
   writeFileSync(places.body_file, redact(pullBody(task, await reviewsOf(ctx, task), evidence)), { mode: 0o600 });

@@ -8,6 +8,8 @@ export interface PullRecord {
   pushed: string[];
   /** The commit for which the request was about to be opened, and then was. */
   opening?: string;
+  /** The address of what was there before that: an earlier request of the same branch. Missing where it could not be asked. */
+  before?: string | null | undefined;
   opened?: string;
   url: string | null;
 }
