@@ -30,7 +30,7 @@ export async function patchCommit(
   return withIndex(dir, 'empty', async (env) => {
     await run.run(['read-tree', commit], { env });
     const args = ['apply', '--cached', '--recount', '--whitespace=nowarn', '-'];
-    const input = typeof patch !== 'string' || patch.endsWith('\n') ? patch : `${patch}\n`;
+    const input = typeof patch === 'string' ? parted(patch) : patch;
     const applied = await run.attempt(args, { env, input });
     if (applied.code !== 0) return { problem: `it does not apply: ${firstLine(applied.stderr)}` };
     const tree = (await run.run(['write-tree'], { env })).trim();
@@ -40,6 +40,30 @@ export async function patchCommit(
     if (files.length === 0) return { problem: 'it changes nothing' };
     return { commit: await commitTree(run, tree, [commit], made.message, authored(made.author)), files };
   });
+}
+
+/**
+ * A patch as `--recount` can read it, which takes all that follows a hunk for lines of it: between the files stands a line that is
+ * none, also where git's own is missing, and no empty lines stand there or at the end.
+ */
+function parted(patch: string): string {
+  // Refused by what comes of it: there the empty lines are a part of it.
+  if (/^GIT binary patch\r?$/m.test(patch)) return `${patch}\n`;
+  const lines = patch.split('\n');
+  const isHead = (at: number) =>
+    /^--- /.test(lines[at]!) && /^\+\+\+ /.test(lines[at + 1] ?? '') && /^@@ -/.test(lines[at + 2] ?? '');
+  const told: string[] = [];
+  for (const [at, line] of lines.entries()) {
+    if (line.startsWith('diff ') || isHead(at)) dropEmpty(told);
+    if (isHead(at) && /^[-+ \\]/.test(told.at(-1) ?? '')) told.push('diff -u');
+    told.push(line);
+  }
+  dropEmpty(told);
+  return `${told.join('\n')}\n`;
+}
+
+function dropEmpty(lines: string[]): void {
+  while (lines.length > 0 && /^\r?$/.test(lines.at(-1)!)) lines.pop();
 }
 
 const firstLine = (text: string): string =>

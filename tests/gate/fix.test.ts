@@ -53,6 +53,17 @@ describe('a patch', () => {
     expect(await apply(counts)).toHaveProperty('commit');
     expect(await apply('--- /dev/null\n+++ b/sub/new.txt\n@@ -0,0 +1 @@\n+hi\n')).toHaveProperty('commit');
   });
+  it('may change several files, also without a line of git between them', async () => {
+    const more = '--- /dev/null\n+++ b/new.txt\n@@ -0,0 +1 @@\n+hi\n';
+    const program = '--- a/run.sh\n+++ b/run.sh\n@@ -1 +1 @@\n-echo\n+echo 2\n';
+    for (const text of [`${GOOD}${more}${program}`, `${program}\n${GOOD}${more}\n\n`])
+      expect(await apply(text), text).toMatchObject({ files: ['a.txt', 'new.txt', 'run.sh'] });
+    const both = diffOf(() => {
+      writeFileSync(join(repo, 'a.txt'), 'one\n');
+      writeFileSync(join(repo, 'new.txt'), 'hi\n');
+    });
+    expect(await apply(both)).toMatchObject({ files: ['a.txt', 'new.txt'] });
+  });
   it.each<[string, () => string, RegExp]>([
     ['that does not apply', () => GOOD.replace('-two', '-zwei'), /^it does not apply/],
     ['that is none', () => 'I would change a.txt.', /^it does not apply/],
