@@ -21,17 +21,31 @@ async function untrackedRepos(tree: string, env: Record<string, string>): Promis
   return others.filter((path) => path.endsWith('/')).map((path) => path.slice(0, -1));
 }
 
-/** What the index holds, as `git ls-files -s` tells it: mode and path. */
-async function staged(tree: string, env: Record<string, string>): Promise<{ mode: string; path: string }[]> {
-  const lines = items(await git(tree).run(['ls-files', '-s', '-z'], { env }));
-  return lines.map((line) => ({ mode: line.slice(0, 6), path: line.slice(line.indexOf('\t') + 1) }));
+/** What the index holds, as `git ls-files -s` tells it: mode and path. `hidden`: git is told not to look for changes of it. */
+interface Tracked {
+  mode: string;
+  path: string;
+  hidden: boolean;
 }
+
+export async function staged(tree: string, env: Record<string, string> = {}): Promise<Tracked[]> {
+  const lines = items(await git(tree).run(['ls-files', '-s', '-v', '-z'], { env }));
+  return lines.map((line) => ({
+    mode: line.slice(2, 8),
+    path: line.slice(line.indexOf('\t') + 1),
+    hidden: /^[a-zS]/.test(line),
+  }));
+}
+
+/** The files that are there though git does not look at them (`--assume-unchanged`, `--skip-worktree`); those of a sparse checkout are not there. */
+export const hiddenFiles = (tree: string, tracked: readonly Tracked[]): string[] =>
+  tracked.flatMap(({ path, hidden }) => (hidden && existsSync(join(tree, path)) ? [path] : []));
 
 /** Gitlinks in the index that are no submodule although a repository lies there. */
 export async function strayLinks(
   tree: string,
   env: Record<string, string> = {},
-  tracked?: { mode: string; path: string }[],
+  tracked?: Tracked[],
 ): Promise<string[]> {
   const links = (tracked ?? (await staged(tree, env))).filter(({ mode }) => mode === '160000');
   if (links.length === 0) return [];
@@ -42,7 +56,7 @@ export async function strayLinks(
 
 /** All repositories inside a tree but its submodules, also those whose files are tracked by the outer one: beside a tracked file lies a `.git`. */
 export async function nestedRepos(tree: string): Promise<string[]> {
-  const tracked = await staged(tree, {});
+  const tracked = await staged(tree);
   const known = new Set(await submodulePaths(tree));
   const folders = new Set<string>();
   for (const { path } of tracked)

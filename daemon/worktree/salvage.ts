@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { exclusive, type Git, git } from './git.ts';
 import { clearLocks } from './lock.ts';
-import { nestedRepos, stageAll, strayLinks, submoduleWork } from './nested.ts';
+import { hiddenFiles, nestedRepos, stageAll, staged, strayLinks, submoduleWork } from './nested.ts';
 import { commitTree, withIndex } from './objects.ts';
 import { GitProblem } from './problem.ts';
 import { salvageRef, shaOf } from './refs.ts';
@@ -24,17 +24,18 @@ export async function salvage(worktree: string, id: string, attempt: number | st
   // Nothing beyond HEAD, as after most runs: no index has to be made to know that.
   if (head && (await isClean(run))) return branch || (await isKept(run, head)) ? null : point(run, ref, head);
   const headTree = head ? await run.ask(['rev-parse', `${head}^{tree}`]) : null;
-  const [tree, staged] = await withIndex(worktree, 'copy', async (env) => {
+  const [tree, index] = await withIndex(worktree, 'copy', async (env) => {
     // What was staged and then changed again would be in no tree; with unmerged entries there is no such tree.
     const before = await run.ask(['write-tree'], { env });
+    const hidden = hiddenFiles(worktree, await staged(worktree, env));
+    for (const flag of hidden.length > 0 ? ['--no-assume-unchanged', '--no-skip-worktree'] : [])
+      await run.run(['update-index', flag, '-z', '--stdin'], { env, input: hidden.join('\0') });
     await stageAll(worktree, env);
     return [(await run.run(['write-tree'], { env })).trim(), before];
   });
   const parents = head ? [head] : [];
-  if (staged && staged !== headTree && staged !== tree) {
-    const index = await commitTree(run, staged, parents, `towpath: staged in ${id}, attempt ${attempt}`);
-    parents.push(index);
-  }
+  if (index && index !== headTree && index !== tree)
+    parents.push(await commitTree(run, index, parents, `towpath: staged in ${id}, attempt ${attempt}`));
   if (parents.length <= 1 && (tree === headTree || (!head && (await isEmpty(run, tree)))))
     return head && !(await isKept(run, head)) ? point(run, ref, head) : null;
   const old = await shaOf(run, ref);
@@ -59,7 +60,9 @@ async function isClean(run: Git): Promise<boolean> {
     '--untracked-files=normal',
     '--ignore-submodules=none',
   ];
-  return (await run.ask(args)) === '' && (await strayLinks(run.dir)).length === 0;
+  if ((await run.ask(args)) !== '') return false;
+  const tracked = await staged(run.dir);
+  return hiddenFiles(run.dir, tracked).length === 0 && (await strayLinks(run.dir, {}, tracked)).length === 0;
 }
 
 async function isEmpty(run: Git, tree: string): Promise<boolean> {

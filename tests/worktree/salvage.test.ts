@@ -39,6 +39,17 @@ test('uncommitted, staged and untracked files are kept on a ref, and the tree st
   expect(sh(repo, 'merge-base', sha, ref!)).toBe(sha);
 });
 
+test('files that git was told not to look at are kept too', async () => {
+  const { repo, top, remove } = await started();
+  sh(top, 'update-index', '--assume-unchanged', 'a.txt');
+  sh(top, 'update-index', '--skip-worktree', 'b.txt');
+  expect(await salvage(top, 't', 1)).toBe(null);
+  write(top, { 'a.txt': 'work\n', 'b.txt': 'more\n' });
+  expect(await remove()).toEqual({ salvage: 'refs/towpath/salvage/t/1' });
+  const kept = ['a.txt', 'b.txt'].map((path) => sh(repo, 'show', `refs/towpath/salvage/t/1:${path}`));
+  expect(kept).toEqual(['work', 'more']);
+});
+
 test('conflicts of a half-done merge are kept too', async () => {
   const { repo, top } = await started();
   commit(repo, { 'a.txt': 'theirs\n' });
