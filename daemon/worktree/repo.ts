@@ -25,7 +25,7 @@ const stampOf = (files: string[]): string =>
     .map((path) => {
       const at = lstatSync(path, { bigint: true, throwIfNoEntry: false });
       // A folder's own times change with every commit.
-      return at ? `${at.dev} ${at.ino} ${at.isDirectory() ? '' : at.mtimeNs}` : '';
+      return at ? `${at.dev} ${at.ino} ${at.isDirectory() ? '' : at.ctimeNs}` : '';
     })
     .join('|');
 
