@@ -105,17 +105,26 @@ async function againOf(op: Operator, runs: Runs, plan: Plan, at: number): Promis
   });
 }
 
-/** Each part may be done again: what is in incoming was moved already. */
-async function carryOut(op: Operator, runs: Runs, plan: Plan, { tasks }: Rerun): Promise<string[]> {
+/** Each part may be done again: what is in incoming was moved already. Where one cannot be moved, those before it are not moved once more. */
+async function carryOut(op: Operator, runs: Runs, plan: Plan, { step, tasks }: Rerun): Promise<string[]> {
   const again: string[] = [];
-  for (const { id, how, list } of tasks) {
-    const task = await op.queue.get(id);
-    if (how !== 'drop') again.push(id);
-    if (!task || AT_WORK.includes(task.queue)) continue;
-    if (list !== undefined) runs.dropItems(plan.run, list);
-    if (how === 'on') await retry(op, id);
-    else await beginAnew(op, task, ...(how === 'drop' ? ['its list is made anew'] : []));
+  for (const [n, one] of tasks.entries()) {
+    try {
+      await move(op, runs, plan, one);
+    } catch (thrown) {
+      runs.keepRerun(plan.run, { step, tasks: tasks.slice(n) });
+      throw thrown;
+    }
+    if (one.how !== 'drop') again.push(one.id);
   }
   runs.endRerun(plan.run);
   return again;
+}
+
+async function move(op: Operator, runs: Runs, plan: Plan, { id, how, list }: Again): Promise<void> {
+  const task = await op.queue.get(id);
+  if (!task || AT_WORK.includes(task.queue)) return;
+  if (list !== undefined) runs.dropItems(plan.run, list);
+  if (how === 'on') await retry(op, id);
+  else await beginAnew(op, task, ...(how === 'drop' ? ['its list is made anew'] : []));
 }
