@@ -4,7 +4,7 @@ import { pauseFile } from '../holds.ts';
 import { Limits } from '../limits.ts';
 import * as verbs from '../operate.ts';
 import type { TaskJson } from '../task/terms.ts';
-import { restOf } from '../waiting/joins.ts';
+import { openParts, restOf } from '../waiting/joins.ts';
 import type { Common } from './common.ts';
 import { askDaemon, open, operate } from './open.ts';
 
@@ -23,16 +23,23 @@ function tellRest(task: TaskJson, options: Common): void {
 }
 
 const plain =
-  (op: 'accept' | 'retry' | 'cancel', told = tell) =>
+  (op: 'accept' | 'retry') =>
   async ([id]: [string], options: Common) =>
-    told(
+    tell(
       await operate(open(options.workspace), { op, id }, (operator) => verbs.PLAIN_VERBS[op](operator, id)),
       options,
     );
 
 export const accept = plain('accept');
 export const retry = plain('retry');
-export const cancel = plain('cancel', tellRest);
+/** Of a divided task its subtasks are cancelled with it: which ones is told too. */
+export async function cancel([id]: [string], options: Common): Promise<void> {
+  const opened = open(options.workspace);
+  const parts = openParts(opened.workspace, id);
+  tellRest(await operate(opened, { op: 'cancel', id }, (op) => verbs.cancel(op, id)), options);
+  if (parts.length > 0 && !options.json)
+    console.log(`cancelled with it: ${parts.join(', ')}; what is done stays on its branches`);
+}
 
 export async function reject([id]: [string], options: Message): Promise<void> {
   tellRest(

@@ -1,9 +1,13 @@
 // A divided task among those that wait: for all of its subtasks, whatever its file says.
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import { readDivided } from '../attempt/breakdown.ts';
 import type { Workspace } from '../paths.ts';
 import { type Readiness, readiness } from '../queue/dependencies.ts';
 import { parentOf } from '../queue/files/subtasks.ts';
 import type { Queue } from '../task/terms.ts';
+
+const OPEN: readonly Queue[] = ['incoming', 'claimed', 'provisional', 'blocked'];
 
 /** Whether a task's subtasks let it go on, and who they are; null for a task that was never divided. */
 export function judgeJoin(
@@ -22,6 +26,13 @@ export function judgeJoin(
     reason: `its subtask${failed.length > 1 ? 's' : ''} ${failed.join(', ')} failed: retry ${them} ("towpath retry ${id}" does), or "towpath cancel ${id}"`,
     on,
   };
+}
+
+/** The subtasks of a divided task that are not over: whoever cancels it cancels them too. */
+export function openParts(workspace: Workspace, id: string): string[] {
+  const parts = readDivided(workspace, id)?.subtasks ?? [];
+  const lies = (one: string, queue: Queue) => existsSync(join(workspace.queue(queue), `${one}.md`));
+  return parts.map((part) => part.id).filter((one) => OPEN.some((queue) => lies(one, queue)));
 }
 
 /** What it means for the others that a subtask was sent back, or is given up; null for a task that is none of a divided one. */
