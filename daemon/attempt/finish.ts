@@ -155,7 +155,7 @@ async function judgeResult(
 function noteChanges(ctx: Context, { kind, parent }: Help, id: string, dir: string, files: string[]): void {
   writeJson(join(dir, DISCARDED_FILE), files.slice(0, 1000));
   if (kind === 'fix') return;
-  const message = `its review ${id} changed ${files.length} files, which are thrown away: ${files.slice(0, 5).join(', ')}`;
+  const message = `its review ${id} changed ${files.length === 1 ? 'a file, which is' : `${files.length} files, which are`} thrown away: ${files.slice(0, 5).join(', ')}`;
   ctx.events.emit('warning', { task: parent, message });
 }
 
