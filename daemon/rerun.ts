@@ -3,6 +3,7 @@ import { beginAnew } from './attempt/anew.ts';
 import { TowpathError } from './errors.ts';
 import { cancel, type Operator, retry } from './operate.ts';
 import type { Task } from './queue/port.ts';
+import { openParts } from './waiting/joins.ts';
 import { afterStep } from './workflow/graph.ts';
 import { type Again, type Plan, type Rerun, Runs } from './workflow/plan.ts';
 
@@ -63,10 +64,12 @@ async function found(op: Operator, ids: readonly string[]): Promise<Task[]> {
   return (await Promise.all(ids.map((id) => op.queue.get(id)))).filter((task) => task !== null);
 }
 
-/** Of some steps the last task that is at work or may begin: none of the others begins because it is cancelled. */
+/** Of some steps the last task that is at work or may begin, or whose subtasks may: none of the others begins because it is cancelled. */
 async function lastAtWork(op: Operator, runs: Runs, plan: Plan, steps: readonly number[]): Promise<string | null> {
   for (const at of steps.toReversed()) {
-    const busy = (await found(op, runs.tasksOf(plan, at))).findLast(({ queue }) => AT_WORK.includes(queue));
+    const busy = (await found(op, runs.tasksOf(plan, at))).findLast(
+      ({ id, queue }) => AT_WORK.includes(queue) || (queue === 'blocked' && openParts(op.workspace, id).length > 0),
+    );
     if (busy) return busy.id;
   }
   return null;

@@ -3,6 +3,7 @@ import { now } from '../clock.ts';
 import type { Task } from '../queue/port.ts';
 import { ANEW } from '../task/state.ts';
 import { setAside } from '../worktree/aside.ts';
+import { forgetDivided } from './breakdown.ts';
 import type { Context } from './context.ts';
 import { readWork, type Work, writeWork } from './work.ts';
 
@@ -17,6 +18,8 @@ export async function beginAnew(ctx: Owner, task: Task, putBy?: string): Promise
       ...{ ...work, anew: work.anew ?? task.state.runs ?? 1 },
       ...{ accepted: false, handed: undefined, refit: undefined },
     });
+  // One that was divided is planned anew: what an earlier plan came to is none of it.
+  forgetDivided(ctx.workspace, task.id);
   const { id, queue: from } = task;
   const to = putBy === undefined ? 'incoming' : 'done';
   const skipped = putBy === undefined ? {} : { skipped: true, reason: putBy, finished_at: now() };

@@ -1,5 +1,5 @@
 // Tasks that are divided: what the plan must keep to, what was filed of it, and whether their next run joins what the subtasks made.
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Workspace } from '../paths.ts';
 import { findCycle } from '../queue/dependencies.ts';
@@ -25,6 +25,7 @@ export interface Divided {
 
 const path = (workspace: Workspace, id: string): string => join(workspace.runs(id), 'breakdown.json');
 export const readDivided = (workspace: Workspace, id: string): Divided | null => readJson(path(workspace, id));
+export const forgetDivided = (workspace: Workspace, id: string): void => rmSync(path(workspace, id), { force: true });
 export function keepDivided(workspace: Workspace, id: string, divided: Divided, sync: boolean): void {
   mkdirSync(workspace.runs(id), { recursive: true, mode: 0o700 });
   writeJson(path(workspace, id), divided, sync);

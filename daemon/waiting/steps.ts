@@ -28,12 +28,11 @@ export async function judge(
   queueOf: (id: string) => Queue | null,
 ): Promise<Judged> {
   const joined = judgeJoin(ctx.workspace, id, queueOf);
-  if (joined) return joined;
   const known = stepOf(ctx.workspace, id);
   const runs = new Runs(ctx.workspace, ctx.settings.durability);
   const plan = known && runs.plan(known.run);
   const step = plan?.steps[known!.step];
-  if (!plan || !step) return readiness(wants, queueOf);
+  if (!plan || !step) return joined ?? readiness(wants, queueOf);
   const standings = new Map<number, Standing>();
   for (const at of step.needs) standings.set(at, await standingOf(ctx, runs.tasksOf(plan, at), queueOf));
   const decision = decide(plan.steps, step, (at) => standings.get(at)!);
@@ -41,6 +40,8 @@ export async function judge(
   const on = [...decision.on.map((at) => plan.steps[at]!.id), ...before(step, known!.item ?? 0)];
   const ready = readiness({ depends_on: on, on_dependency_failure: 'hold' }, queueOf);
   if (ready.kind !== 'ready') return { ...ready, on: [...on, ...step.needs.flatMap((at) => runs.tasksOf(plan, at))] };
+  // One that was divided may run again from an earlier step: what that puts out is waited for before its subtasks are.
+  if (joined) return joined;
   if (!step.each || known!.item !== undefined) return ready;
   return judgeItems(ctx, runs, plan, known!.step, queueOf);
 }

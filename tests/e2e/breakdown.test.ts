@@ -160,7 +160,9 @@ it('cancel of the large task cancels those that are open', () => {
   const alone = ws.run(['cancel', 'big.2-two']).stdout;
   expect(alone).toContain('big waits for it, and the other subtasks go on; "towpath retry big.2-two" does it again');
   expect(ws.run(['retry', 'big.2-two']).code).toBe(0);
-  expect(ws.run(['cancel', 'big']).code).toBe(0);
+  const all = ws.run(['cancel', 'big']);
+  expect(all.code).toBe(0);
+  expect(all.stdout).toMatch(/^cancelled with it: .*big\.2-two; what is done stays on its branches$/m);
   expect(show(ws, 'big')).toMatchObject({ queue: 'failed', outcome: 'cancelled' });
   expect(show(ws, 'big.2-two')).toMatchObject({ queue: 'failed', outcome: 'cancelled' });
   expect(show(ws, 'big.3-three')).toMatchObject({ queue: 'done' });
@@ -250,4 +252,28 @@ it('where no agent is named or found, the one that planned does the parts, and t
   expect(files(ws, 'towpath/big')).toEqual(['made.txt']);
   expect(show(ws, 'big.1-make-it')).toMatchObject({ queue: 'done', agent: 'bot' });
   expect(show(ws, 'big.review-1').data).toMatchObject({ agent: 'bot' });
+});
+
+it('a step that was divided is planned anew when it begins anew, once the step before it is done again', () => {
+  const ws = setUp(
+    `if [ -e "$TOWPATH_WORKSPACE/later" ]; then\n${said([part('two', 'echo 2 > two.txt')])}\nelse\n${said([part('one', 'echo 1 > one.txt')])}\nfi`,
+  );
+  const given = '$' + '{SPEC}';
+  ws.file(
+    'workflows/divide.workflow.md',
+    [
+      '# Divide',
+      `## Plan\n* **Agent:** [Implementer](../roles/implementer.md)\n* **Output:** ${given}\n\n~~~sh\necho spec\n~~~`,
+      `## Divide\n* **Agent:** [Breakdown](../roles/breakdown.md)\n* **Input:** ${given}\n\nDo ${given}.`,
+    ].join('\n\n'),
+  );
+  const { run } = ws.json<{ run: string }>(['workflow', 'run', 'divide']);
+  ws.drain();
+  expect(show(ws, `${run}.2-divide`)).toMatchObject({ queue: 'done' });
+  expect(files(ws, `towpath/${run}.2-divide`)).toEqual(['one.txt']);
+  ws.file('later', '');
+  expect(ws.run(['workflow', 'retry', run, 'Plan']).code).toBe(0);
+  ws.drain();
+  expect(show(ws, `${run}.2-divide`)).toMatchObject({ queue: 'done', reason: null });
+  expect(files(ws, `towpath/${run}.2-divide`)).toEqual(['two.txt']);
 });
