@@ -66,7 +66,7 @@ export async function runChecks(options: {
           : '';
     const evidence = {
       ...named,
-      code: done.code,
+      code: done.code ?? (done.spawnError ? NOT_FOUND : null),
       ok: done.code === 0 && !done.timedOut,
       output: `${done.stdout}${done.stderr ? `\n${done.stderr}` : ''}`.trim() + note,
       tree: options.tree,
@@ -78,6 +78,9 @@ export async function runChecks(options: {
   }
   return kept;
 }
+
+/** As a shell says of a program that it does not find. */
+export const NOT_FOUND = 127;
 
 /** What is run, and under which name its evidence is kept. */
 export function commandOf(check: ToRun): { argv: string[] } & Pick<Evidence, 'command' | 'by'> {

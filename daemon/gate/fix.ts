@@ -8,7 +8,7 @@ import { FIXER, type Fix, fixProblem, judgeFix, patchHash } from '../task/fix.ts
 import { changes } from '../worktree/commit.ts';
 import { moveTo, patchCommit } from '../worktree/patch.ts';
 import { changeOf } from './change.ts';
-import type { Brought, Evidence, ToRun } from './checks.ts';
+import { type Brought, type Evidence, NOT_FOUND, type ToRun } from './checks.ts';
 import { fixText } from './fix-text.ts';
 import { commitOf, endOf, fileHelper, runOf, type Waiting, waitFor } from './helper.ts';
 import { allKept, keep } from './kept.ts';
@@ -86,7 +86,9 @@ export async function tryFix(
       ? 'the regression test passes without the patch'
       : alone?.code === null
         ? `the regression test did not end by itself: ${alone.output.trim().slice(-TOLD)}`
-        : null;
+        : alone?.code === NOT_FOUND
+          ? `the regression test cannot be started: ${alone.output.trim().slice(-TOLD)}`
+          : null;
     if (vain && !signal.aborted) {
       await takeBack(work, trial, tree);
       return refuse(vain);

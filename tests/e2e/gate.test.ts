@@ -106,3 +106,11 @@ describe('checks', () => {
     });
   });
 });
+
+it('a check whose program is not there has failed with code 127, and says so', () => {
+  const ws = workspace('agent: shell\n');
+  ws.drop('t', shellTask('echo > f', 'checks: [[no-such-program-here]]\nmax_attempts: 1\n'));
+  expect(ws.drain().code).toBe(1);
+  expect(ws.show('t').reason).toContain('`no-such-program-here` exited with 127');
+  expect(ws.show('t').feedback[0]!.message).toContain('cannot start no-such-program-here');
+});
