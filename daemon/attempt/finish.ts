@@ -140,7 +140,7 @@ async function judgeResult(
     const made = { message: 'tests', author: { name: '', email: '' } };
     const by = { dir, worktree, commit: start!, protect: plan.protect, full, made };
     const tests = await testsCommit(testedOf(judged.value), by);
-    return 'problem' in tests ? { problem: `it is no evidence: ${tests.problem}` } : {};
+    return 'problem' in tests ? { problem: tests.problem } : {};
   }
   if (!plan.divides) {
     const { length } = JSON.stringify(judged.value);

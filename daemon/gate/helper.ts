@@ -13,6 +13,9 @@ import { standIn } from './stand-in.ts';
 
 export type Place = Pick<Context, 'workspace'> & { queue: Pick<QueuePort, 'get'> };
 
+/** How often it was tried says nothing of the task that it is about, whose own attempts are told. */
+const OF_ITS_OWN = / \(\d+ of \d+ attempts spent\)$/;
+
 /** What the gate of a task waits for. */
 export interface Waiting {
   kind: 'helpers';
@@ -46,7 +49,8 @@ export function endOf({ workspace }: Pick<Place, 'workspace'>, id: string, task:
   // One that was never claimed and is gone was never there: it is filed again.
   if (!task) return existsSync(workspace.runs(id)) ? { problem: 'its file is gone' } : null;
   const { queue, state, refusal } = task;
-  if (queue === 'failed') return { problem: refusal ?? state.reason ?? 'its file was moved to failed/' };
+  if (queue === 'failed')
+    return { problem: refusal ?? state.reason?.replace(OF_ITS_OWN, '') ?? 'its file was moved to failed/' };
   // Who must be answered, paid or let in again is waited for; what is spent is spent.
   if (queue === 'blocked' && state.outcome === 'budget' && state.waits_for === 'operator')
     return { problem: state.reason ?? 'its budget is spent' };
