@@ -1,15 +1,29 @@
 // towpath enqueue: files into incoming/, whole, and the daemon told at once.
 import { readFileSync, statSync } from 'node:fs';
 import { basename } from 'node:path';
+import { AgentRegistry } from '../agents/registry.ts';
+import { vet } from '../attempt/plan.ts';
+import { loadSettings } from '../config.ts';
 import { EXIT, errno, TowpathError } from '../errors.ts';
-import type { Submission } from '../queue/port.ts';
+import type { Workspace } from '../paths.ts';
+import { stemOf } from '../queue/files/read.ts';
+import type { Submission, Task } from '../queue/port.ts';
+import type { Settings } from '../settings.ts';
 import { MAX_BYTES, parseTask } from '../task/file.ts';
 import type { Common } from './common.ts';
 import { askDaemon, type Opened, open } from './open.ts';
 
+interface Place {
+  workspace: Workspace;
+  settings: Settings;
+  agents: AgentRegistry;
+}
+
 /** Prints the id of each task. Refused files go nowhere: exit 3, after all the others were put in. */
 export async function enqueue([files]: [string[]], options: Common): Promise<number> {
   const opened = open(options.workspace);
+  const { settings } = loadSettings(opened.workspace);
+  const place = { workspace: opened.workspace, settings, agents: new AgentRegistry(settings, opened.workspace) };
   let status: number = EXIT.ok;
   for (const file of files) {
     try {
@@ -20,6 +34,7 @@ export async function enqueue([files]: [string[]], options: Common): Promise<num
           : basename(file).endsWith('.md')
             ? basename(file)
             : `${basename(file)}.md`;
+      vetted(content, name, place);
       const made = await submit(opened, { content, name });
       console.log(options.json ? JSON.stringify(made) : made.id);
     } catch (thrown) {
@@ -35,6 +50,15 @@ export async function enqueue([files]: [string[]], options: Common): Promise<num
   if (!opened.daemon && status === EXIT.ok && !options.json)
     console.error('no daemon runs: "towpath start" takes it up');
   return status;
+}
+
+/** Throws `task_refused` for what this workspace can never run: no such role, project, pattern … */
+function vetted(content: Uint8Array, name: string, { settings, workspace, agents }: Place): void {
+  const { spec, refusal } = parseTask(content);
+  // Told by the queue, with its line.
+  if (refusal !== null) return;
+  const reason = vet({ id: spec.id ?? stemOf(name), spec } as Task, settings, workspace, agents);
+  if (reason !== null) throw new TowpathError('task_refused', reason);
 }
 
 /** Puts one task in and tells the daemon. Throws `task_refused`. */

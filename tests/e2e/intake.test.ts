@@ -248,3 +248,17 @@ describe('the folders', () => {
     expect(ws.json<{ counts: { incoming: number } }>(['status']).counts.incoming).toBe(many - 1);
   }, 120_000);
 });
+
+it('enqueue takes nothing that this workspace can never run, without a daemon too', () => {
+  const ws = workspace();
+  const wrong = {
+    role: 'role: nobody\n',
+    project: 'project: nix\n',
+    pattern: 'agent: pattern\npattern: cleanup\ninputs: {whitespace: maybe}\n',
+  };
+  for (const [name, matter] of Object.entries(wrong)) {
+    ws.file(`${name}.md`, `---\n${matter}---\n# T\n\nDo.\n`);
+    expect(ws.run(['enqueue', `${name}.md`]), name).toMatchObject({ code: 3, stdout: '' });
+  }
+  expect(ws.json(['list'])).toEqual([]);
+});
