@@ -92,7 +92,8 @@ export async function retry(op: Operator, id: string): Promise<Task> {
   const failed = task.queue === 'blocked' || task.queue === 'failed' ? await partsOf(op, id, 'failed') : [];
   for (const one of failed) await retry(op, one);
   // It goes on waiting for them.
-  if (failed.length > 0 && task.queue === 'blocked' && task.state.waits_for === 'dependencies') return find(op, id);
+  if (failed.length > 0 && task.queue === 'blocked' && task.state.waits_for === 'dependencies')
+    return op.queue.move(id, 'blocked', { to: 'blocked', state: { reason: `waits for ${failed.join(', ')} again` } });
   return move(op, task, 'incoming', FRESH);
 }
 

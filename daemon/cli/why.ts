@@ -17,6 +17,7 @@ import { waitOf } from '../waiting/assign.ts';
 import { isHanded } from '../waiting/blocked.ts';
 import { judgeJoin } from '../waiting/joins.ts';
 import { Purse } from '../waiting/purse.ts';
+import { stepOf } from '../workflow/plan.ts';
 import type { Common } from './common.ts';
 import { type Opened, open } from './open.ts';
 import { cleanLines } from './view/style.ts';
@@ -54,7 +55,7 @@ export async function reasonOf(opened: Opened, task: Task): Promise<string> {
     case 'failed':
       return `${state.outcome === 'refused' ? 'refused: ' : ''}${state.reason ?? 'moved to failed/ by hand'}`;
     case 'blocked':
-      if (state.waits_for === 'dependencies') return dependencyReason(opened, task) ?? state.reason ?? '';
+      if (state.waits_for === 'dependencies') return dependencyReason(opened, task) ?? goesOn(opened, task);
       if (state.waits_for === 'answer')
         return `it asks: ${state.question ?? state.reason}\nanswer with: towpath answer ${shellWord(task.id)} -m "…"`;
       return state.reason ?? 'moved to blocked/ by hand; "towpath retry" or a move to incoming/ runs it';
@@ -80,6 +81,12 @@ function dependencyReason({ workspace }: Opened, task: Task): string | null {
   const queueOf = (id: string) => QUEUES.find((queue) => existsSync(`${workspace.queue(queue)}/${id}.md`)) ?? null;
   const ready = judgeJoin(workspace, task.id, queueOf) ?? readiness(task.spec, queueOf);
   return ready.kind === 'ready' ? null : ready.reason;
+}
+
+/** Nobody is waited for any more; a step of a workflow waits for more than its file says. */
+function goesOn({ workspace, daemon }: Opened, { id, state }: Task): string {
+  if (stepOf(workspace, id)) return state.reason ?? '';
+  return `what it waited for is done: ${daemon ? 'it goes on now' : 'no daemon runs, "towpath start" takes it up'}`;
 }
 
 async function waitingReason(opened: Opened, task: Task): Promise<string> {
