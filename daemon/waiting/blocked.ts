@@ -190,6 +190,8 @@ export class Blocked {
     if (many && withoutPlaces(ready.reason) === withoutPlaces(wants.reason)) return;
     const kept = this.#dependents.get(id);
     if (kept) kept.reason = ready.reason;
+    // A command may have moved it meanwhile.
+    if ((await this.#ctx.queue.get(id))?.queue !== 'blocked') return;
     await this.#ctx.queue.move(id, 'blocked', { to: 'blocked', state: { reason: ready.reason } });
   }
 
