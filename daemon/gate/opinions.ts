@@ -1,4 +1,4 @@
-// What the reviews and the tests of a task came to: found by what was privately written down when they were filed, read from their runs.
+// What the reviews, the tests and the patches of a task came to: found by what was privately written down when they were filed, read from their runs.
 import { join } from 'node:path';
 import { DISCARDED_FILE } from '../attempt/record.ts';
 import { readJson } from '../attempt/work.ts';
@@ -72,4 +72,31 @@ function tests(end: End, { outcome, reason }: Kept): Pick<Opinion, 'verdict' | '
   const { summary, findings } = testedOf(end.value);
   if (outcome === 'refused') return { verdict: 'reject', summary: `no evidence: ${reason}`, findings };
   return { verdict: outcome === 'passed' ? 'accept' : 'reject', summary, findings };
+}
+
+/** One patch for failed checks, and what came of it. */
+export interface Patch {
+  id: string;
+  /** The run whose result failed. */
+  attempt: number;
+  /** null: it is not tried yet. */
+  outcome: 'helped' | 'rolled_back' | 'refused' | null;
+  reason: string;
+  /** Files that it changed, where it helped. */
+  files: string[];
+  cost_usd: number | null;
+}
+
+/** All patches for a task, also those of earlier runs, the oldest first. */
+export async function patchesOf({ workspace, queue }: Place, id: string): Promise<Patch[]> {
+  const kept = allKept({ workspace }, id);
+  const all = filedBy(workspace, id, 'fix').map(async (one): Promise<Patch | null> => {
+    const about = helpOf(workspace, one);
+    if (about?.kind !== 'fix' || about.parent !== id) return null;
+    const { outcome = null, reason = '', files = [] } = kept[one] ?? {};
+    const cost_usd = (await queue.get(one))?.state.cost_usd ?? null;
+    return { id: one, attempt: about.attempt, outcome: outcome as Patch['outcome'], reason, files, cost_usd };
+  });
+  const found = (await Promise.all(all)).filter((one) => one !== null);
+  return found.sort((a, b) => a.attempt - b.attempt);
 }

@@ -28,7 +28,7 @@ export function choosePattern({ pattern: name, inputs = {} }: Asked, workspace: 
   if (name === undefined)
     throw new TowpathError(
       'task_refused',
-      `pattern: nothing is not allowed with agent: pattern: one of ${patternNames(workspace).join(', ')}`,
+      `pattern: missing with agent: pattern: one of ${patternNames(workspace).join(', ')}`,
     );
   const pattern = readPattern(workspace, name);
   if (!holdsVariable(inputs)) return withInputs(pattern, inputs);

@@ -68,6 +68,9 @@ it('one that does not help is taken back exactly, and is not tried again; the ta
     { outcome: 'rolled_back' },
     { outcome: 'refused', reason: 'the same patch was tried before (t.fix-1)' },
   ]);
+  const told = ws.run(['show', 't']).stdout;
+  expect(told).toContain('t.fix-1  run 1, rolled back');
+  expect(told).toContain('the same patch was tried before (t.fix-1)');
   // The checks saw each result once, and the patched one once.
   expect(readFileSync(ws.path('.towpath/seen'), 'utf8')).toBe('see bad\nsee worse\nsee bad\n');
   expect(ws.json<{ fixes: object }>(['stats']).fixes).toEqual({ tried: 1, helped: 0, rolled_back: 1, refused: 1 });

@@ -90,7 +90,7 @@ it('refuses what does not fit before anything is touched', () => {
     ],
     ['unknown', 'pattern: nobody', 'pattern: "nobody" does not exist: one of automation_status, cleanup, '],
     ['outside', 'pattern: ..', 'pattern: ".." is not allowed'],
-    ['none', 'title: none', 'pattern: nothing is not allowed with agent: pattern: one of '],
+    ['none', 'title: none', 'pattern: missing with agent: pattern: one of '],
   ];
   for (const [id, matter] of bad) ws.file(`queues/incoming/${id}.md`, `---\nagent: pattern\n${matter}\n---\nRun it.\n`);
   ws.file('queues/incoming/other.md', '---\nagent: shell\npattern: writer\n---\nRun it.\n');

@@ -36,6 +36,7 @@ export function renderShow(shown: Shown, on: Partial<Screen> = {}): string {
     ['Runs', runLines(shown.runs, screen, paint)],
     ['Health', healthLines(shown, screen, paint)],
     ['Checks', checkLines(shown.runs, screen, paint)],
+    ['Patches', patchLines(shown, screen, paint)],
     ['Reviews', reviewLines(shown, screen, paint)],
     ['Feedback', feedbackLines(shown, screen, paint)],
     ['Plan', shown.plan ? indented(divisionText(shown.plan), screen, PLAN_LINES) : []],
@@ -193,6 +194,16 @@ function checkLines(runs: readonly ShownRun[], screen: Screen, paint: Paint): st
         .filter((line) => line !== '')
         .map((line) => `      ${paint.dim(truncate(line, Math.max(20, screen.width - 6)))}`),
     ];
+  });
+}
+
+function patchLines({ fixes }: Shown, screen: Screen, paint: Paint): string[] {
+  return fixes.flatMap(({ id, attempt, outcome, reason, files, cost_usd }) => {
+    const mark = outcome === null ? '…' : outcome === 'helped' ? paint.tone('good', '✓') : paint.tone('bad', '✗');
+    const facts = [`run ${attempt}`, outcome?.replace('_', ' ') ?? 'not tried yet', money(cost_usd)].filter(Boolean);
+    const text = [reason, files.length > 0 ? `It changed ${files.join(', ')}` : ''].filter(Boolean).join('\n');
+    const head = `  ${mark} ${clean(id)}  ${paint.dim(facts.join(', '))}`;
+    return text ? [head, ...indented(text, screen, REVIEW_LINES, 4)] : [head];
   });
 }
 

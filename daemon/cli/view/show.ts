@@ -1,7 +1,7 @@
 // towpath show: all there is to know of one task: its file, its lock, its runs, from the folders and the ledger.
 import { plannedIn, readDivided } from '../../attempt/breakdown.ts';
 import { TowpathError } from '../../errors.ts';
-import { type Opinion, opinionsOn } from '../../gate/opinions.ts';
+import { type Opinion, opinionsOn, type Patch, patchesOf } from '../../gate/opinions.ts';
 import type { Attempt, Ledger } from '../../ledger/ledger.ts';
 import type { Workspace } from '../../paths.ts';
 import { readLock } from '../../queue/files/lock.ts';
@@ -43,6 +43,8 @@ export interface Shown {
   subtasks: { id: string; queue: Queue | null }[];
   /** What reviewing agents said, or are about to say, of its results. */
   reviews: Opinion[];
+  /** What agents answered to failed checks. */
+  fixes: Patch[];
   /** How it is divided, or is to be. */
   plan: Division | null;
   runs: ShownRun[];
@@ -76,6 +78,7 @@ export async function gatherShow({ workspace, queue, ledger }: ShowSources, id: 
     workflow: workflowOf(workspace, id),
     subtasks,
     reviews: await opinionsOn({ workspace, queue }, id),
+    fixes: await patchesOf({ workspace, queue }, id),
     plan: planOf(workspace, task),
     runs,
     next: need ? [need.next, ...also(json)] : also(json),
@@ -103,6 +106,7 @@ export const showJson = ({
   workflow,
   subtasks,
   reviews,
+  fixes,
   plan,
   runs,
   next,
@@ -112,6 +116,7 @@ export const showJson = ({
   workflow,
   subtasks,
   reviews,
+  fixes,
   plan,
   health: runs.at(-1)?.health ?? null,
   runs,
