@@ -123,7 +123,7 @@ esac`,
   expect(fixes(ws, 'lost')).toMatchObject([
     {
       outcome: 'refused',
-      reason: expect.stringMatching(/^the regression test did not end by itself: .*cannot start .\/nowhere/),
+      reason: expect.stringMatching(/^the regression test cannot be started: .*cannot start .\/nowhere/),
     },
   ]);
   expect(fixes(ws, 'worse')).toMatchObject([{ outcome: 'rolled_back', reason: 'still failing: grep -q good f' }]);
