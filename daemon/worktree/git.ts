@@ -174,8 +174,8 @@ export function git(dir: string): Git {
   return self;
 }
 
-/** How git says that the disk is full; it has one exit code for everything. */
-const FULL = /No space left on device|Out of diskspace|Disk quota exceeded/;
+/** How git says that the disk is full; it has one exit code for everything, and of a checkout it names the file alone. */
+const FULL = /No space left on device|Out of diskspace|Disk quota exceeded|^error: unable to write file /m;
 /** Somebody else's git is at work; what it says after that is good advice. */
 const LOCKED = /^fatal: (Unable to create '[^'\n]+\.lock': File exists)\./m;
 
