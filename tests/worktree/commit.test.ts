@@ -3,6 +3,7 @@ import { chmodSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:f
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { changes, commitAll, diff } from '../../daemon/worktree/commit.ts';
+import { failure } from '../../daemon/worktree/git.ts';
 import { author, commit, has, hook, prepare, problem, read, repository, sh, write } from './helper.ts';
 
 async function started(id = 't', files?: Record<string, string>) {
@@ -188,4 +189,12 @@ test('a diff is cut at its limit and shows no colour, pager or prefix of the use
   expect(cut.truncated).toBe(true);
   expect(Buffer.byteLength(cut.text)).toBeLessThanOrEqual(501);
   expect(cut.text).not.toContain('\uFFFD');
+});
+
+test('a disk that is full is told by what git says of it, and is tried again', () => {
+  const of = (stderr: string) =>
+    failure('/r', ['worktree', 'add'], { code: 128, stdout: '', stderr, bytes: Buffer.alloc(0), cut: false });
+  expect(of('error: unable to write file a.txt\nfatal: Could not reset index file to revision').kind).toBe('busy');
+  expect(of('fatal: unable to create: No space left on device').kind).toBe('busy');
+  expect(of('fatal: a branch named x already exists').kind).toBe('git_failed');
 });
