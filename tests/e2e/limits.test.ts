@@ -45,8 +45,8 @@ it('closes the agent and not the others, over a restart, until a person opens it
   ws.drop('one', task());
   const daemon = await ws.start();
   await until(
-    () => closed(ws).length === 1,
-    'the agent is closed',
+    () => closed(ws).length === 1 && ws.show('one').queue === 'incoming' && ws.show('one').outcome !== null,
+    'the agent is closed, and the task is back',
     20_000,
     () => ws.output,
   );
