@@ -45,7 +45,7 @@ describe.each([
 
 it('a daemon that stood still for longer than every time-out blames no agent for it', async () => {
   const ws = workspace(
-    SETTINGS.replace('agent: 1m, stuck: 20s, first_output: 20s', 'agent: 6s, stuck: 3s, first_output: 3s'),
+    SETTINGS.replace('agent: 1m, stuck: 20s, first_output: 20s', 'agent: 10s, stuck: 6s, first_output: 6s'),
   );
   const daemon = await ws.start();
   ws.drop(
@@ -54,7 +54,7 @@ it('a daemon that stood still for longer than every time-out blames no agent for
   );
   await until(() => existsSync(ws.path('.worktrees/task-works/started')), 'it runs');
   daemon.kill('SIGSTOP');
-  await sleep(8000);
+  await sleep(12_000);
   writeFileSync(ws.path('go'), '');
   daemon.kill('SIGCONT');
   await ws.reaches('works', 'done', 30_000);

@@ -40,7 +40,7 @@ describe('dropped files', () => {
     writeSync(slow, any('echo half').slice(0, 30));
     await sleep(200);
     writeFileSync(`${dir}/edited.md`, any('echo second'));
-    await ws.reaches('renamed', 'done', 8000);
+    await ws.reaches('renamed', 'done');
     await sleep(3500);
     // Quiet for long, and still open for writing by us: not whole.
     expect(ws.where('slow')).toBe('incoming');
