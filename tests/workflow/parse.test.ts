@@ -127,14 +127,17 @@ Each \${IT}.
             true,
           );
         // Each word is told where it stands.
-        for (const { name, line, column, inputs, outputs, uses } of workflow.steps)
-          for (const word of [{ text: name, line, column }, ...inputs, ...outputs, ...uses])
+        for (const { name, line, column, inputs, outputs, uses } of workflow.steps) {
+          const from = (place: { line: number; column: number }) => lines[place.line - 1]!.slice(place.column - 1);
+          expect(from({ line, column }).startsWith(name), `${name} at ${line}:${column}`).toBe(true);
+          for (const word of [...inputs, ...outputs, ...uses])
             expect(
-              lines[word.line - 1]!.slice(word.column - 1)
+              from(word)
                 .replace(/^`?\$\{/, '')
                 .startsWith(word.text),
               `${word.text} at ${word.line}:${word.column}`,
             ).toBe(true);
+        }
       }),
       { numRuns: 2000 },
     );
