@@ -95,7 +95,7 @@ it.skipIf(!canMount)(
   async () => {
     const ws = workspace(SETTINGS);
     const daemon = await ws.start();
-    ws.drop('rebooted', shellTask('echo $$ > ../../pid; echo run >> runs; test -e ../../go || sleep 60; echo hi > hi'));
+    ws.drop('rebooted', shellTask('echo run >> runs; echo $$ > ../../pid; test -e ../../go || sleep 60; echo hi > hi'));
     await until(() => readOr(ws.path('pid')) !== '', 'it runs');
     daemon.kill('SIGKILL');
     // The machine takes all of its processes with it.

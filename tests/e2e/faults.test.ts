@@ -49,11 +49,15 @@ describe.skipIf(!canMount)('on a disk of its own', () => {
     await until(() => existsSync(ws.path('.worktrees/task-runs/started')), 'it runs');
     ws.drop('waits', shellTask('echo too > too', 'depends_on: [runs]\n'));
     await ws.reaches('waits', 'blocked');
-    spawnSync('dd', ['if=/dev/zero', `of=${ws.path('fill')}`, 'bs=1k']);
+    const fill = () =>
+      spawnSync('dd', ['if=/dev/zero', `of=${ws.path('fill')}`, 'bs=1k', 'oflag=append', 'conv=notrunc']);
+    fill();
+    await shows(ws, /the disk is full/);
+    // What the daemon had put away meanwhile has made room again.
+    fill();
     const enqueued = ws.run(['enqueue', '-'], { input: shellTask('true') });
     expect(enqueued.code).toBe(1);
     expect(enqueued.stderr).toMatch(/the disk is full/);
-    await shows(ws, /the disk is full/);
     expect(ws.run(['status']).stdout).toMatch(/paused: the disk is full/);
     writeFileSync(ws.path('go'), '');
     await new Promise((done) => setTimeout(done, 2500));

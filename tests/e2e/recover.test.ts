@@ -110,7 +110,7 @@ describe('a daemon that is killed', () => {
 
   it('takes an unreadable lock for held, and looks closer', async () => {
     const ws = workspace();
-    ws.drop('odd', shellTask('sleep 2; echo > out'));
+    ws.drop('odd', shellTask('until [ -e ../../go ]; do sleep 0.1; done; echo > out'));
     const first = await ws.start();
     const { agent } = await running(ws, 'odd');
     first.kill('SIGKILL');
@@ -118,6 +118,7 @@ describe('a daemon that is killed', () => {
     await ws.start();
     await until(() => (tryLock(ws, 'odd')?.epoch ?? 0) > 0, 'the lock is written anew');
     expect(isAlive(agent!)).toBe(true);
+    ws.file('go', '');
     await ws.reaches('odd', 'done');
     expect(ws.show('odd').attempts).toBe(1);
   });

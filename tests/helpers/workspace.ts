@@ -104,7 +104,7 @@ export class TestWorkspace {
       encoding: 'utf8',
       input: options.input ?? '',
       env: { ...process.env, TOWPATH_WORKSPACE: this.root, ...options.env },
-      timeout: 60_000,
+      timeout: 110_000,
       maxBuffer: 64 * 1024 * 1024,
     });
     return { code: status, stdout, stderr };
