@@ -4,12 +4,11 @@ import { join } from 'node:path';
 import type { Workspace } from '../paths.ts';
 import { findCycle } from '../queue/dependencies.ts';
 import { helpOf, parentOf } from '../queue/files/subtasks.ts';
-import type { Task } from '../queue/port.ts';
+import type { Task, Vetted } from '../queue/port.ts';
 import { readRole, rolePath } from '../roles/role.ts';
 import type { Settings } from '../settings.ts';
 import { judgeAnswer, type Schema } from '../task/answer.ts';
 import { BREAKDOWN, type Division, divisionOf, divisionSchema, type Part } from '../task/breakdown.ts';
-import type { TaskSpec } from '../task/terms.ts';
 import { readVerdict } from './record.ts';
 import { agentNameOf } from './who.ts';
 import { readJson, writeJson } from './work.ts';
@@ -48,7 +47,7 @@ export const depthOf = (workspace: Workspace, id: string): number => parentOf(wo
 /** Why a task may not be divided, or null. */
 export function breakdownProblem(
   id: string,
-  spec: TaskSpec,
+  spec: Vetted['spec'],
   { subtasks }: Settings,
   workspace: Workspace,
 ): string | null {
@@ -97,13 +96,12 @@ export function divisionProblem({ subtasks }: Division, rules: Rules): string | 
 
 /** The rules of this workspace for the plan of a task. `full`: its agent may run commands. */
 export function rulesFor(task: Task, settings: Settings, workspace: Workspace, full: boolean): Rules {
-  const { project } = task.spec;
+  const { agent: _, ...spec } = task.spec;
   return {
     deeper: depthOf(workspace, task.id) + 1 < settings.subtasks.depth,
     role: (name) => {
       if (!/^[A-Za-z0-9][A-Za-z0-9_-]*$/.test(name) || !rolePath(workspace, name)) return 'there is no such role';
-      const spec = { ...task.spec, project, agent: undefined } as unknown as TaskSpec;
-      const agent = agentNameOf({ id: '', created_at: '', spec, state: {} }, readRole(workspace, name), settings);
+      const agent = agentNameOf({ spec }, readRole(workspace, name), settings);
       return agent === 'shell' && !full ? 'its agent runs commands, which you may not' : null;
     },
   };

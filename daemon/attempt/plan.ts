@@ -7,7 +7,7 @@ import { messageOf, TowpathError } from '../errors.ts';
 import type { Workspace } from '../paths.ts';
 import { type Chosen as ChosenPattern, choosePattern, patternProblem } from '../patterns/choose.ts';
 import { type Help, helpOf } from '../queue/files/subtasks.ts';
-import type { Choice, Task } from '../queue/port.ts';
+import type { Choice, Task, Vetted } from '../queue/port.ts';
 import { DEFAULT_ROLE, type Role, readRole, rolePath } from '../roles/role.ts';
 import { type Endpoint, type Settings, worktreesDir } from '../settings.ts';
 import { readSchema, type Schema } from '../task/answer.ts';
@@ -77,7 +77,7 @@ function schemaProblem(named: string | Schema | undefined, root: string): string
 }
 
 /** The repository of a task, absolute. */
-export function repoOf(task: Choice, settings: Settings, workspace: Workspace): string {
+export function repoOf(task: Pick<Choice, 'spec'>, settings: Settings, workspace: Workspace): string {
   const project = task.spec.project ? settings.projects[task.spec.project] : undefined;
   return resolve(workspace.root, task.spec.repo ?? project?.repo ?? settings.repo);
 }
@@ -96,7 +96,7 @@ function roleOf(name: string, workspace: Workspace): Role | null {
 }
 
 /** Why this workspace can never run a task as it stands (no such role, agent, project, repo), or null. */
-export function vet(task: Task, settings: Settings, workspace: Workspace, agents: AgentRegistry): string | null {
+export function vet(task: Vetted, settings: Settings, workspace: Workspace, agents: AgentRegistry): string | null {
   const { spec } = task;
   const role = spec.role ?? DEFAULT_ROLE;
   const path = rolePath(workspace, role);

@@ -24,7 +24,7 @@ interface Place {
 }
 
 /** The name of the agent that a task asks for; `auto` when it is to be found. */
-export function agentNameOf(task: Choice, role: Role, settings: Settings): string {
+export function agentNameOf(task: Pick<Choice, 'spec'>, role: Role, settings: Settings): string {
   const project = task.spec.project ? settings.projects[task.spec.project] : undefined;
   return task.spec.agent ?? role.agent ?? project?.agent ?? settings.agent;
 }

@@ -7,7 +7,7 @@ import { loadSettings } from '../config.ts';
 import { EXIT, errno, TowpathError } from '../errors.ts';
 import type { Workspace } from '../paths.ts';
 import { stemOf } from '../queue/files/read.ts';
-import type { Submission, Task } from '../queue/port.ts';
+import type { Submission } from '../queue/port.ts';
 import type { Settings } from '../settings.ts';
 import { MAX_BYTES, parseTask } from '../task/file.ts';
 import type { Common } from './common.ts';
@@ -57,7 +57,7 @@ function vetted(content: Uint8Array, name: string, { settings, workspace, agents
   const { spec, refusal } = parseTask(content);
   // Told by the queue, with its line.
   if (refusal !== null) return;
-  const reason = vet({ id: spec.id ?? stemOf(name), spec } as Task, settings, workspace, agents);
+  const reason = vet({ id: spec.id ?? stemOf(name), spec }, settings, workspace, agents);
   if (reason !== null) throw new TowpathError('task_refused', reason);
 }
 

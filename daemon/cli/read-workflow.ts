@@ -33,9 +33,8 @@ export function readWorkflow(
   return compile(path, source, given, {
     hasRole: (name) => rolePath(workspace, name) !== null,
     vet: (content, id) => {
-      const parsed = parseTask(Buffer.from(content));
-      const task = { ...parsed, id, title: id, queue: 'incoming', path, created_at: '' } as const;
-      return vet(task, loaded.settings, workspace, agents);
+      const { spec } = parseTask(Buffer.from(content));
+      return vet({ id, spec }, loaded.settings, workspace, agents);
     },
   });
 }

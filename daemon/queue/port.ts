@@ -41,6 +41,12 @@ export interface Choice {
   state: Pick<State, 'not_before' | 'outcome' | 'reason'>;
 }
 
+/** What a task is judged by before it may wait: of one that an earlier daemon read, only what choosing needs is known. */
+export interface Vetted {
+  id: string;
+  spec: Choice['spec'] & Partial<TaskSpec>;
+}
+
 /** The JSON beside a claimed task: `queues/claimed/<id>.lock.json`. */
 export interface Lock {
   version: 1;

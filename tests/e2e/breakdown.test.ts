@@ -211,6 +211,8 @@ it('with subtasks.depth 2 a subtask is divided in turn, and a single run that di
     'subtasks: {depth: 2}\n',
   );
   ws.drop('big', big());
+  // It waits over a restart: what was read of it is kept.
+  expect(ws.drain(['--role', 'nobody']).code).toBe(0);
   expect(ws.run(['start', '--single-task']).code).toBe(0);
   expect(ws.drain().code).toBe(0);
   expect(show(ws, 'big')).toMatchObject({ queue: 'done' });

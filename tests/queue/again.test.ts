@@ -16,7 +16,7 @@ import { expect, it } from 'vitest';
 import { Workspace } from '../../daemon/paths.ts';
 import { self } from '../../daemon/process/identity.ts';
 import { FileQueue } from '../../daemon/queue/files/engine.ts';
-import type { Task } from '../../daemon/queue/port.ts';
+import type { Vetted } from '../../daemon/queue/port.ts';
 import { QUEUES } from '../../daemon/task/terms.ts';
 import { tempDir } from '../helpers/workspace.ts';
 
@@ -75,7 +75,8 @@ class Side {
   }
 
   make(version = '1'): FileQueue {
-    const vet = ({ spec }: Pick<Task, 'spec'>) => (this.roles.has(spec.role ?? '') ? null : `no role ${spec.role}`);
+    const vet = ({ id, spec }: Vetted) =>
+      id && this.roles.has(spec.role ?? '') ? null : `${id}: no role ${spec.role}`;
     return new FileQueue(this.workspace, { durability: 'fast', vet, ...(this.remembers ? { version } : {}) });
   }
 
@@ -165,3 +166,22 @@ it('reads the same, orders the same, claims the same, refuses the same', async (
   // Else nothing would have been remembered, and nothing shown.
   expect(known).toBeGreaterThan(0);
 }, 120_000);
+
+it('a file that nobody can judge is told, and holds up none of the others', async () => {
+  const workspace = new Workspace(tempDir());
+  for (const queue of QUEUES) mkdirSync(workspace.queue(queue), { recursive: true });
+  const vet = ({ id }: Vetted) => {
+    if (id === 'b') throw new TypeError('a bug of ours');
+    return null;
+  };
+  const queue = new FileQueue(workspace, { durability: 'fast', vet });
+  for (const one of ['a', 'b', 'c']) {
+    const path = join(workspace.queue('incoming'), `${one}.md`);
+    writeFileSync(path, '---\noutput_schema: {type: object}\n---\nDo it.\n');
+    utimesSync(path, 1000, 1000);
+  }
+  await expect(queue.intake.scan()).rejects.toThrow('a bug of ours');
+  expect(queue.intake.inOrder().map(({ id }) => id)).toEqual(['a', 'c']);
+  expect(readdirSync(workspace.queue('incoming'))).toEqual(['a.md', 'b.md', 'c.md']);
+  rmSync(workspace.root, { recursive: true });
+});

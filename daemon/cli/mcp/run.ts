@@ -120,7 +120,7 @@ async function refuseMore({ workspace, loaded: { settings } }: Opened, own: stri
     throw new TowpathError('task_refused', `review, fix: a subtask may name no agents: ${held}`, 'leave them out');
   const role = readRole(workspace, spec.role ?? DEFAULT_ROLE);
   await agents.findAuto();
-  const named = agentNameOf({ id: '', created_at: '', spec, state: {} }, role, settings);
+  const named = agentNameOf({ spec }, role, settings);
   const may = (name: string) =>
     name !== 'shell' && agents.names().includes(name) ? RANK[agents.get(name).settings.permissions] : RANK.full;
   const first = named === 'auto' ? (agents.auto.name ?? 'auto') : named;

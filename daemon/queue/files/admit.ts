@@ -3,7 +3,7 @@ import { existsSync, renameSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { Workspace } from '../../paths.ts';
 import { QUEUES, type Queue } from '../../task/terms.ts';
-import type { Task } from '../port.ts';
+import type { Task, Vetted } from '../port.ts';
 import { freeName } from './durable.ts';
 import { readTask, someTaskNames, stemOf } from './read.ts';
 import type { Records } from './records.ts';
@@ -17,7 +17,7 @@ const FEW = 256;
 
 interface DoorOptions {
   /** A reason of the workspace's own to refuse a task, or null. */
-  vet: (task: Task) => string | null;
+  vet: (task: Vetted) => string | null;
   /** The name of the file that waits under an id. */
   waiting: (id: string) => string | undefined;
   /** Moves a file out of incoming with the reason. */
@@ -62,12 +62,7 @@ export class Door {
     const known = Object.keys(state).length === 0 || existsSync(this.#workspace.runs(id));
     const own = `${id}.md`;
     const free = name === own || !existsSync(join(this.#workspace.queue('incoming'), own));
-    return (
-      known &&
-      free &&
-      this.#holderOf(own) === undefined &&
-      this.#vetKind({ spec: waiting.spec } as Task, waiting.kind) === null
-    );
+    return known && free && this.#holderOf(own) === undefined && this.#vetKind(waiting, waiting.kind) === null;
   }
 
   /** Judges a file by its name, its id and what others have taken. */
@@ -90,7 +85,7 @@ export class Door {
   }
 
   /** Only what passed is remembered, and what a kind does not tell is asked each time. */
-  #vetKind(task: Task, kind: string): string | null {
+  #vetKind(task: Vetted, kind: string): string | null {
     const plain =
       task.spec.output_schema === undefined &&
       task.spec.mcp === undefined &&

@@ -17,6 +17,7 @@ import type {
   Settlement,
   Submission,
   Task,
+  Vetted,
 } from '../port.ts';
 import { Door } from './admit.ts';
 import { Durable, freePath } from './durable.ts';
@@ -36,7 +37,7 @@ export interface FileQueueOptions {
   durability: 'full' | 'fast';
   onRefused?: (task: Task) => void;
   /** A reason of the workspace's own to refuse a task (no such role …), or null. */
-  vet?: (task: Task) => string | null;
+  vet?: (task: Vetted) => string | null;
   /** Told of each task that waits from now on. */
   onWaiting?: (task: Choice) => void;
   /** The version that reads: what it read of waiting files is kept for the next start. */

@@ -168,20 +168,30 @@ export class Intake {
     const pass = ++this.#pass;
     const folder = statOf(this.#dir);
     const names = taskNames(this.#dir);
+    const faults: unknown[] = [];
+    // One file that nobody can judge is told, and holds up none of the others.
+    const look = (name: string) => {
+      try {
+        this.look(name, pass);
+      } catch (thrown) {
+        faults.push(thrown);
+      }
+    };
     let took = 0;
     let slice = performance.now();
     for (const name of names) {
       const known = this.#waiting.get(name);
       if (known) known.seen = pass;
-      if (every || !known) this.look(name, pass);
+      if (every || !known) look(name);
       if (performance.now() - slice < SLICE_MS) continue;
       took += performance.now() - slice;
       onSlice();
       await new Promise(setImmediate);
       slice = performance.now();
     }
-    for (const [name, { seen }] of this.#waiting) if (seen < pass) this.look(name, pass);
-    for (const name of this.#unsettled.keys()) this.look(name);
+    for (const [name, { seen }] of this.#waiting) if (seen < pass) look(name);
+    for (const name of this.#unsettled.keys()) look(name);
+    if (faults.length > 0) throw faults[0];
     this.#folder = folder ? signature(folder) : '';
     if (every) {
       this.#full = { ended: Date.now(), took: took + performance.now() - slice, inode: folder?.ino };
