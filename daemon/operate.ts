@@ -3,7 +3,7 @@
 import { runTarget } from './agents/kept.ts';
 import { readDivided } from './attempt/breakdown.ts';
 import { cleanUp, keepsFailed } from './attempt/clean.ts';
-import type { Context } from './attempt/context.ts';
+import type { Owner } from './attempt/context.ts';
 import { failure } from './attempt/ending.ts';
 import { answered } from './attempt/question.ts';
 import { now } from './clock.ts';
@@ -19,7 +19,7 @@ import type { Queue } from './task/terms.ts';
 /** Ends the running attempt of a task and waits until it is settled; false when this process runs none. */
 export type EndRunning = (id: string, why: 'cancel' | 'pause') => Promise<boolean>;
 
-export type Operator = Pick<Context, 'workspace' | 'settings' | 'queue' | 'events'> & { endRunning: EndRunning };
+export type Operator = Owner & { endRunning: EndRunning };
 
 const gone = undefined;
 async function find(op: Operator, id: string, ...queues: Queue[]): Promise<Task> {
@@ -67,7 +67,7 @@ async function callOff(op: Operator, id: string): Promise<void> {
 export async function reject(op: Operator, id: string, message: string): Promise<Task> {
   const task = await find(op, id, 'provisional');
   const back = await turnBack(
-    op as unknown as Context,
+    op,
     task,
     null,
     failure('rejected', 'rejected by a person', { feedback: message, from: 'human' }),

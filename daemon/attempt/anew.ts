@@ -4,10 +4,8 @@ import type { Task } from '../queue/port.ts';
 import { ANEW } from '../task/state.ts';
 import { setAside } from '../worktree/aside.ts';
 import { forgetDivided } from './breakdown.ts';
-import type { Context } from './context.ts';
+import type { Owner } from './context.ts';
 import { readWork, type Work, writeWork } from './work.ts';
-
-type Owner = Pick<Context, 'workspace' | 'settings' | 'queue' | 'events'>;
 
 /** failed, blocked, done → incoming; or put by in done/, with the reason. */
 export async function beginAnew(ctx: Owner, task: Task, putBy?: string): Promise<void> {

@@ -32,3 +32,6 @@ export interface Context {
   /** Is told what the run of this context has used so far, as it goes on. */
   onSpent?: (amount: Amount) => void;
 }
+
+/** What is at hand without a daemon as well: enough to judge a task and to move it. */
+export type Owner = Pick<Context, 'workspace' | 'settings' | 'queue' | 'events'>;

@@ -1,6 +1,6 @@
 // A result is good: a minor task's work becomes a commit on the checked-out branch, a major one's worktree goes and its branch stays.
 import { cleanUp } from '../attempt/clean.ts';
-import type { Context } from '../attempt/context.ts';
+import type { Context, Owner } from '../attempt/context.ts';
 import { keepWork, readWork, writeWork } from '../attempt/work.ts';
 import { now } from '../clock.ts';
 import type { Task } from '../queue/port.ts';
@@ -8,8 +8,6 @@ import type { StateChange } from '../task/terms.ts';
 import { acceptTree } from '../worktree/tree.ts';
 import { breakDown, isPlan } from './breakdown.ts';
 import { handIn, leadsTo } from './hand-in.ts';
-
-type Owner = Pick<Context, 'workspace' | 'settings' | 'queue' | 'events'>;
 
 /**
  * Moves a task from provisional/ to done/, or hands it on to be merged or offered; a plan is carried out. Every step may be done again. Throws GitProblem

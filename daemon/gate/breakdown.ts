@@ -1,6 +1,6 @@
 // The plan of a divided task is accepted: its subtasks are filed once, and the task waits for them.
 import { breaksOf, type Divided, depthOf, keepDivided, plannedIn, readDivided } from '../attempt/breakdown.ts';
-import type { Context } from '../attempt/context.ts';
+import type { Context, Owner } from '../attempt/context.ts';
 import { readRun } from '../attempt/record.ts';
 import { buildsOn } from '../attempt/step.ts';
 import { readWork, writeWork } from '../attempt/work.ts';
@@ -15,8 +15,6 @@ import { dropBranch } from '../worktree/refs.ts';
 import { removeWorktree } from '../worktree/salvage.ts';
 import { freeId } from './helper.ts';
 import { standIn } from './stand-in.ts';
-
-type Owner = Pick<Context, 'workspace' | 'settings' | 'queue' | 'events'>;
 
 /** Whether acceptance of a task means that its plan is carried out. */
 export function isPlan({ workspace }: Pick<Context, 'workspace'>, task: Task): boolean {

@@ -1,6 +1,6 @@
 // What a result must pass before it is done: protected files, checks, gate hooks, review. Entered again from the start after a crash.
 
-import type { Context } from '../attempt/context.ts';
+import type { Context, Owner } from '../attempt/context.ts';
 import { addFeedback, decide, type Ending, failure, policyOf } from '../attempt/ending.ts';
 import { taskHooks } from '../attempt/hook.ts';
 import { isJoin, unjoined } from '../attempt/join.ts';
@@ -146,7 +146,7 @@ async function waitForReview(ctx: Context, task: Task, by: 'human' | Waiting): P
 }
 
 /** Back to work, or to the operator, or to the end: by the outcome table. */
-export async function turnBack(ctx: Context, task: Task, plan: Plan | null, ending: Ending): Promise<Task> {
+export async function turnBack(ctx: Owner, task: Task, plan: Plan | null, ending: Ending): Promise<Task> {
   await close(ctx, task);
   const { retry } = ctx.settings;
   const policy = policyOf(retry, plan?.max_attempts ?? task.spec.max_attempts ?? retry.max_attempts);
@@ -176,7 +176,7 @@ export async function turnBack(ctx: Context, task: Task, plan: Plan | null, endi
 }
 
 /** The repository's own tree is given back as it was; the work is kept on its ref. */
-async function close(ctx: Context, task: Task): Promise<void> {
+async function close(ctx: Owner, task: Task): Promise<void> {
   const work = readWork(ctx.workspace, task.id);
   // What was handed in stays so until it is prepared anew: killed before the move, it is not judged once more.
   if (work?.accepted && !work.handed) writeWork(ctx, task.id, { ...work, accepted: false });

@@ -1,5 +1,5 @@
 // A result that is accepted and not yet where it belongs: it waits in provisional/ for the train, or for its pull request.
-import type { Context } from '../attempt/context.ts';
+import type { Context, Owner } from '../attempt/context.ts';
 import { onAcceptOf } from '../attempt/plan.ts';
 import { readRun } from '../attempt/record.ts';
 import { readWork, writeWork } from '../attempt/work.ts';
@@ -8,8 +8,6 @@ import { helpOf } from '../queue/files/subtasks.ts';
 import type { Task } from '../queue/port.ts';
 import type { OnAccept } from '../task/terms.ts';
 import { tipOf } from '../worktree/land.ts';
-
-type Owner = Pick<Context, 'workspace' | 'settings' | 'queue' | 'events'>;
 
 /** What acceptance leads to: only a branch with work on it can be merged or offered, and a review's never is. */
 export function leadsTo({ workspace, settings }: Pick<Context, 'workspace' | 'settings'>, task: Task): OnAccept {
