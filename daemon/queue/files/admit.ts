@@ -74,7 +74,11 @@ export class Door {
       (candidate !== name && existsSync(join(this.#workspace.queue('incoming'), candidate))) ||
       (waiting(stemOf(candidate)) ?? name) !== name ||
       this.#holderOf(candidate) !== undefined;
-    const isTaken = taken(task.spec.id ? `${task.id}.md` : name) || (waiting(task.id) ?? name) !== name;
+    // Whoever waits under an id keeps it, also when a file of that name comes in beside it.
+    const isTaken =
+      waiting(task.id) === name
+        ? this.#holderOf(`${task.id}.md`) !== undefined
+        : taken(task.spec.id ? `${task.id}.md` : name) || waiting(task.id) !== undefined;
     if (isTaken && task.spec.id) {
       const holder = this.#holderOf(`${task.id}.md`) ?? 'incoming';
       return { kind: 'refuse', reason: `id: "${task.id}" is taken by a task in ${holder}/: choose another` };

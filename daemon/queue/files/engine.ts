@@ -20,7 +20,7 @@ import type {
   Vetted,
 } from '../port.ts';
 import { Door } from './admit.ts';
-import { Durable, freePath } from './durable.ts';
+import { Durable, freeName } from './durable.ts';
 import { Intake } from './intake.ts';
 import { newLock, publishLock, readLock, removeLock, renewLock, rewriteLock } from './lock.ts';
 import { Lookup } from './lookup.ts';
@@ -192,7 +192,13 @@ export class FileQueue implements QueuePort {
   }
 
   #refuse(task: Task, name: string, reason: string): void {
-    const target = freePath(join(this.#workspace.queue('failed'), name));
+    const failed = this.#workspace.queue('failed');
+    // Not under the id of one that waits: that would be refused in turn.
+    const waits = (one: string) => (this.intake.byId(stemOf(one))?.name ?? name) !== name;
+    const target = join(
+      failed,
+      freeName(name, (one) => existsSync(join(failed, one)) || waits(one)),
+    );
     this.#mover.moveThenEdit(task.path, target, 'failed', { outcome: 'refused', reason, finished_at: now() });
     const refused = readTask(dirname(target), basename(target), 'failed');
     if (refused) this.#options.onRefused?.({ ...refused, state: { ...refused.state, reason } });

@@ -257,10 +257,15 @@ export class Intake {
   }
 
   #take(name: string, stat: BigIntStats, pass: number): void {
-    this.forget(name);
     this.#read++;
     const read = readTask(this.#dir, name, 'incoming', stat);
-    const task = read && this.#options.admit(read, name);
+    let task: Task | null = null;
+    try {
+      task = read && this.#options.admit(read, name);
+    } finally {
+      // Only now: until then it holds its id.
+      this.forget(name);
+    }
     if (!task) return;
     const at = task.path.slice(this.#dir.length + 1);
     const final = at === name ? stat : statOf(task.path);
