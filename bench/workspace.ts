@@ -80,8 +80,13 @@ export class Place {
     };
   }
 
+  /** The ids of the tasks in a queue. */
+  names(queue: string): string[] {
+    return readdirSync(this.path('queues', queue)).flatMap((name) => (name.endsWith('.md') ? [name.slice(0, -3)] : []));
+  }
+
   count(queue: string): number {
-    return readdirSync(this.path('queues', queue)).filter((name) => name.endsWith('.md')).length;
+    return this.names(queue).length;
   }
 
   protected async launch(argv: string[], ready: () => boolean, env = process.env): Promise<void> {

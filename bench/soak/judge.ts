@@ -5,7 +5,7 @@ import { percentile } from '../measure.ts';
 import { gitIn } from '../workspace.ts';
 import type { Sample } from './sampler.ts';
 import type { Record } from './soak.ts';
-import { kindOf } from './work.ts';
+import { filedFor, kindOf, PARTS } from './work.ts';
 
 const QUEUES = ['incoming', 'claimed', 'provisional', 'done', 'blocked', 'failed'];
 /** A run more or less at that moment. */
@@ -68,7 +68,13 @@ function places({ place, tasks }: Record): string[] {
     const [front = '', body = ''] = text.split('\n---\n');
     if (!now.startsWith(front) || !now.endsWith(body)) wrong.push(`the file of ${id} was changed`);
   }
-  return [...wrong, ...[...found].map(([name, queues]) => `${queues}/${name} was left`)];
+  // What was filed for another is over as well: the parts of a plan are done.
+  const filed = ([name, queues]: [string, string[]]) =>
+    tasks.has(filedFor(name.replace(/\.md$/, '')) ?? '') &&
+    queues.length === 1 &&
+    (queues[0] === 'done' || (queues[0] === 'failed' && !name.startsWith('divide')));
+  const over = [...found].filter((one) => !filed(one));
+  return [...wrong, ...over.map(([name, queues]) => `${queues}/${name} was left`)];
 }
 
 /** Done once, as the agents themselves wrote down. A full disk may take the word of an agent that it is done, a kill does. */
@@ -103,16 +109,24 @@ function commits({ place, tasks, killed }: Record): string[] {
   const wrong: string[] = [];
   const branches = new Set(git('branch', '--format=%(refname:short)'));
   const landed = git('log', '--format=%s', 'main');
+  /** The commits that made a file of this name, up to `end`. */
+  const madeBy = (id: string, range: string) =>
+    git('log', '--format=%H', '--diff-filter=A', range, '--', `made-${id}.txt`);
+  const onBranch = (id: string, of = id) => (branches.has(`towpath/${of}`) ? madeBy(id, `main..towpath/${of}`) : []);
   for (const id of tasks.keys()) {
-    const branch = `towpath/${id}`;
-    const made = id.startsWith('work')
-      ? branches.has(branch)
-        ? git('log', '--format=%s', `main..${branch}`, '--', `made-${id}.txt`)
-        : []
-      : id.startsWith('land')
-        ? landed.filter((line) => line === id)
-        : null;
-    if (made && made.length !== 1 && !killed.has(id)) wrong.push(`${id} has ${made.length} commits`);
+    const kind = id.split('-')[0];
+    const made =
+      kind === 'work' || kind === 'review' || kind === 'mend'
+        ? [onBranch(id)]
+        : kind === 'divide'
+          ? PARTS.map((part, n) => onBranch(`${id}.${n + 1}-${part}`, id))
+          : kind === 'merge'
+            ? [madeBy(id, 'main')]
+            : kind === 'land'
+              ? [landed.filter((line) => line === id)]
+              : [];
+    for (const commits of made)
+      if (commits.length !== 1 && !killed.has(id)) wrong.push(`${id} has ${commits.length} commits`);
   }
   const trees = git('worktree', 'list');
   if (trees.length !== 1) wrong.push(`worktrees were left: ${trees.slice(1).join(', ')}`);

@@ -3,7 +3,7 @@ import { readdirSync } from 'node:fs';
 import { rssMb, wallMs } from '../measure.ts';
 import type { Towpath } from '../workspace.ts';
 import type { Random } from './random.ts';
-import { type Note, probe } from './work.ts';
+import { filedFor, type Note, probe } from './work.ts';
 
 export interface Sample {
   /** Seconds since the beginning. */
@@ -47,7 +47,8 @@ export class Sampler {
     const { pid } = this.#place;
     const at = this.seconds;
     try {
-      const ended = this.#place.count('done') + this.#place.count('failed');
+      const dropped = (queue: string) => this.#place.names(queue).filter((id) => filedFor(id) === null).length;
+      const ended = dropped('done') + dropped('failed');
       const descriptors = readdirSync(`/proc/${pid}/fd`).length;
       this.samples.push({ at, pid, rss: rssMb(pid), descriptors, ended });
     } catch {

@@ -18,7 +18,7 @@ const MINOR = 'complexity: minor\nrepo: {lane}\n';
 const done = { ends: 'done', good: [1, 1] } as const;
 
 export const KINDS: Record<string, Kind> = {
-  ok: { ...done, share: 56, front: MINOR },
+  ok: { ...done, share: 46, front: MINOR },
   // With a worktree and a branch of its own; and in the user's tree, landed by a commit.
   work: { ...done, share: 8, front: 'repo: project\n' },
   land: { ...done, share: 4, front: 'complexity: minor\nrepo: project\nexpect: changes\n' },
@@ -36,6 +36,16 @@ export const KINDS: Record<string, Kind> = {
   check: { share: 4, front: `${MINOR}checks: [[{side}/check.sh]]\n`, ends: 'done', good: [1, 2] },
   after: { ...done, share: 6, front: `${MINOR}depends_on: [{after}]\n` },
   bad: { share: 3, front: `${MINOR}priority: P9\n`, ends: 'refused', good: [0, 0] },
+  // Judged by an agent (one that is killed says no); mended by the patch of another; divided in two parts, which are joined; merged.
+  review: { share: 3, front: 'repo: project\nreview: agent\n', ends: 'done', good: [1, 9] },
+  mend: {
+    share: 3,
+    front: 'repo: project\nfix: patch\nchecks: [[grep, -q, mended, mended.txt]]\n',
+    ends: 'done',
+    good: [1, 9],
+  },
+  divide: { ...done, share: 2, front: 'repo: project\nrole: breakdown\n' },
+  merge: { share: 2, front: 'repo: project\non_accept: merge\n', ends: 'done', good: [1, 9] },
 };
 const HUNDRED = Object.entries(KINDS).flatMap(([name, { share }]) => Array<string>(share).fill(name));
 /** Dropped once a second, with a slot and a folder that nobody else takes: what is measured is the daemon. */
@@ -52,6 +62,16 @@ limits: {disk_free: 0MB, run_output: 1MB}
 agents: {bot: {command: ${AGENT}}, limited: {command: ${AGENT}}, probe: {command: ${AGENT}}}
 `;
 
+/** The id of a task that was filed for another, by its plan or its gate, begins with the id of that one. */
+export const filedFor = (id: string): string | null => /^(.*?)\./.exec(id)?.[1] ?? null;
+
+const answer = (output: object) =>
+  `say '${JSON.stringify({ type: 'result', success: true, output: JSON.stringify(output) })}'`;
+const ACCEPT = answer({ verdict: 'accept', summary: 'so it is', findings: [] });
+const PATCH = answer({ patch: '--- /dev/null\n+++ b/mended.txt\n@@ -0,0 +1 @@\n+mended\n', why: 'it was not there' });
+export const PARTS = ['one', 'two'];
+const PLAN = answer({ summary: 'In two.', subtasks: PARTS.map((id) => ({ id, title: id, body: 'Do it.' })) });
+
 /** Writes down beside the workspace when it begins and when its work is done: `start|good ID RUN PID NS`. */
 const script = (side: string) => `#!/bin/sh
 id=$TOWPATH_TASK_ID
@@ -62,6 +82,11 @@ say() { printf '%s\\n' "$1" 2>/dev/null || until printf '\\n%s\\n' "$1" 2>/dev/n
 make() { until echo "$id" 2>/dev/null >"$1"; do sleep 0.2; done; }
 note start
 case $id in
+*.review-*) ${ACCEPT}; note good; exit 0 ;;
+*.fix-*) ${PATCH}; note good; exit 0 ;;
+divide-*.*) make made-$id.txt ;;
+divide-*) ${PLAN}; note good; exit 0 ;;
+review-* | mend-* | merge-*) make made-$id.txt ;;
 work-*) make made-$id.txt ;;
 land-*) make made-$id.txt; sleep 0.1 ;;
 fail-*) once && { say 'it does not work yet'; echo 'not yet' >&2; exit 1; } ;;
