@@ -83,7 +83,7 @@ describe('command agents', () => {
     const ws = workspace(
       bot(
         'cat >> "$TOWPATH_WORKSPACE/requests"',
-        `if [ ! -e "$TOWPATH_WORKSPACE/once" ]; then touch "$TOWPATH_WORKSPACE/once"; ${say({ type: 'result', success: false, session: 'keep-me' }, { type: 'error', outcome: 'rate_limited', content: 'five hours', retry_after: '3s' })}; exit 1; fi`,
+        `if [ ! -e "$TOWPATH_WORKSPACE/once" ]; then touch "$TOWPATH_WORKSPACE/once"; ${say({ type: 'result', success: false, session: 'keep-me' }, { type: 'error', outcome: 'rate_limited', content: 'five hours', retry_after: '10s' })}; exit 1; fi`,
         say({ type: 'result', success: true, output: 'ok' }),
       ),
       'concurrency: 1\n',
