@@ -4,28 +4,31 @@ import { delimiter, isAbsolute, join } from 'node:path';
 import type { Agent, AgentRequest, AgentSettings } from './port.ts';
 import { StreamReader } from './stream.ts';
 
+/** A variable has a limit of 128 KiB in the kernel: what is longer than this is on stdin or in a file alone. */
+export const VARIABLE_CHARS = 32_000;
+
+const asked = (request: AgentRequest) => {
+  const { task_id, attempt, prompt, system_prompt, model, worktree, session, timeout_s, mcp, skills } = request;
+  return { version: 1, task_id, attempt, prompt, system_prompt, model, worktree, session, timeout_s, mcp, skills };
+};
+
 /** The request as `command` agents read it: version 1 of the contract. */
 export function requestJson(request: AgentRequest): string {
-  const {
-    output_schema,
-    task_id,
-    attempt,
-    prompt,
-    system_prompt,
-    model,
-    worktree,
-    session,
-    timeout_s,
-    mcp,
-    skills,
-    endpoints,
-  } = request;
+  const { output_schema, endpoints } = request;
   const [endpoint] = endpoints;
-  const asked = { task_id, attempt, prompt, system_prompt, model, worktree, session, timeout_s, mcp, skills };
   const at = endpoint
     ? { endpoint: { name: endpoint.name, base_url: endpoint.base_url ?? null, api: endpoint.api } }
     : {};
-  return `${JSON.stringify({ version: 1, ...asked, ...at, ...(output_schema ? { output_schema } : {}) })}\n`;
+  return `${JSON.stringify({ ...asked(request), ...at, ...(output_schema ? { output_schema } : {}) })}\n`;
+}
+
+/** The same as variables: texts as they are, the rest as JSON. */
+function requestVariables(request: AgentRequest): Record<string, string> {
+  const all = Object.entries(asked(request)).map(([key, value]): [string, string] => [
+    `TOWPATH_${key.toUpperCase()}`,
+    typeof value === 'string' ? value : value === null ? '' : JSON.stringify(value),
+  ]);
+  return Object.fromEntries(all.filter(([, value]) => value.length <= VARIABLE_CHARS));
 }
 
 /** Where a program lies: a path as it is, a name on PATH; null when it cannot be run. */
@@ -67,15 +70,22 @@ export function commandAgent(name: string): Agent {
     launch: (request, settings) => ({
       argv: [...settings.wrap, ...(settings.command ?? []), ...settings.args],
       stdin: settings.input === 'prompt' ? request.prompt : requestJson(request),
-      env: {},
+      env: requestVariables(request),
     }),
     reader: () => new StreamReader(),
   };
 }
 
-/** A relative program with a slash means below the workspace; a bare name is looked up on PATH. */
+/**
+ * Paths are below the workspace: a relative program with a slash, and any other word that begins with ./ or ../ . A bare name is
+ * looked up on the PATH.
+ */
 export function resolveCommand(settings: AgentSettings, root: string): AgentSettings {
-  const [program, ...rest] = settings.command ?? [];
-  if (!program?.includes('/') || isAbsolute(program)) return settings;
-  return { ...settings, command: [join(root, program), ...rest] };
+  const below = (word: string) => (/^\.\.?\//.test(word) ? join(root, word) : word);
+  const program = ([first, ...rest]: string[]) =>
+    first === undefined
+      ? []
+      : [first.includes('/') && !isAbsolute(first) ? join(root, first) : first, ...rest.map(below)];
+  const { command, wrap, args } = settings;
+  return { ...settings, ...(command ? { command: program(command) } : {}), wrap: program(wrap), args: args.map(below) };
 }

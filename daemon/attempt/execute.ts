@@ -3,6 +3,7 @@
 import { existsSync, mkdirSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { VARIABLE_CHARS } from '../agents/command.ts';
 import { unseen } from '../agents/kept.ts';
 import type { AgentEvent, AgentRequest } from '../agents/port.ts';
 import { runAgent, stillRuns } from '../agents/run.ts';
@@ -238,9 +239,6 @@ function tell(ctx: Context, lock: Lock, event: AgentEvent): void {
   ctx.events.emit('agent_output', { task: lock.task, attempt: lock.attempt, kind: event.type, text });
 }
 
-/** A variable has a limit of 128 KiB in the kernel; a longer prompt is in the file alone. */
-const PROMPT_VARIABLE_CHARS = 32_000;
-
 function environment(
   ctx: Context,
   plan: Plan,
@@ -268,7 +266,7 @@ function environment(
       TOWPATH_ROLE: record.role,
       TOWPATH_AGENT: record.agent,
       TOWPATH_PROMPT_FILE: join(request.run_dir, 'prompt.md'),
-      ...(request.prompt.length <= PROMPT_VARIABLE_CHARS ? { TOWPATH_PROMPT: request.prompt } : {}),
+      ...(request.prompt.length <= VARIABLE_CHARS ? { TOWPATH_PROMPT: request.prompt } : {}),
       ...(endpoint ? { TOWPATH_ENDPOINT: endpoint.name, TOWPATH_BASE_URL: endpoint.base_url ?? '' } : {}),
       ...(endpoint?.gpu === undefined ? {} : { CUDA_VISIBLE_DEVICES: endpoint.gpu }),
       TOWPATH_RUN: record.marker,

@@ -2,12 +2,13 @@
 import { mkdtempSync, realpathSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
+import { resolveCommand } from '../agents/command.ts';
 import { PatternReader } from '../agents/pattern.ts';
 import { EXIT } from '../errors.ts';
 import { type Chosen, patternCall } from '../patterns/choose.ts';
 import { childEnv } from '../process/env.ts';
 import { run } from '../process/run.ts';
-import type { Settings } from '../settings.ts';
+import { agentSettings, type Settings } from '../settings.ts';
 import { git } from '../worktree/git.ts';
 import { openRepo, resolveBase } from '../worktree/repo.ts';
 import type { Opened } from './open.ts';
@@ -36,7 +37,7 @@ export async function dryRun(
     };
     const reader = new PatternReader();
     const end = await run({
-      argv: [...(settings.agents['pattern']?.wrap ?? []), pattern.program],
+      argv: [...resolveCommand(agentSettings(settings, 'pattern'), workspace.root).wrap, pattern.program],
       cwd: worktree,
       env: childEnv({
         allow: settings.env,

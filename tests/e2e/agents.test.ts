@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { resolve } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { TestWorkspace, until } from '../helpers/workspace.ts';
 
@@ -59,9 +60,39 @@ describe('command agents', () => {
     expect(request['prompt']).toContain('Do it.');
     expect(request['system_prompt']).toContain('You implement one task');
     const env = ws.git('show', 'towpath/t:env.txt');
-    expect(env).toContain('TOWPATH_TASK_ID=t');
+    for (const name of [
+      'version',
+      'task_id',
+      'attempt',
+      'system_prompt',
+      'model',
+      'worktree',
+      'timeout_s',
+      'mcp',
+      'skills',
+    ]) {
+      const value = request[name];
+      expect(env).toContain(
+        `TOWPATH_${name.toUpperCase()}=${typeof value === 'string' ? value : JSON.stringify(value)}`,
+      );
+    }
     expect(env).not.toContain('do-not-tell');
     expect(readFileSync(ws.path('.towpath/runs/t/1/prompt.md'), 'utf8')).toBe(request['prompt']);
+  });
+
+  it('are found below the workspace, by all that names a path', () => {
+    const ws = workspace('');
+    ws.file('bots/run.sh', 'cat > /dev/null; echo "$WRAPPED $*" > told.txt\n');
+    ws.file('bots/wrap', bot('export WRAPPED=yes; exec "$@"'), 0o755);
+    ws.file(
+      'towpath.yaml',
+      'agents:\n  bot: {command: [sh, ./bots/run.sh, ./], args: [../beside], wrap: [bots/wrap]}\nagent: bot\n',
+    );
+    ws.drop('t', task());
+    expect(ws.run(['start', '--drain']).code).toBe(0);
+    expect(ws.git('show', 'towpath/t:told.txt').trim()).toBe(
+      `yes ${ws.path('')}/ ${resolve(ws.path(''), '../beside')}`,
+    );
   });
 
   it('exit codes that lie do not make it done', () => {
