@@ -26,7 +26,7 @@ export function requestJson(request: AgentRequest): string {
 function requestVariables(request: AgentRequest): Record<string, string> {
   const all = Object.entries(asked(request)).map(([key, value]): [string, string] => [
     `TOWPATH_${key.toUpperCase()}`,
-    typeof value === 'string' ? value : value === null ? '' : JSON.stringify(value),
+    typeof value === 'string' ? value.replaceAll('\0', '') : value === null ? '' : JSON.stringify(value),
   ]);
   return Object.fromEntries(all.filter(([, value]) => value.length <= VARIABLE_CHARS));
 }

@@ -8,8 +8,12 @@ import { type AgentEvent, NO_USAGE, type Reader, type RunEnd, type Usage, type V
 const text = z
   .unknown()
   .optional()
-  .transform((value) => (typeof value === 'string' ? value : value === undefined ? '' : JSON.stringify(value)));
-const amount = z.number().nonnegative().optional();
+  .transform((value) => (typeof value === 'string' ? value : (value ?? null) === null ? '' : JSON.stringify(value)));
+/** A part that is missing, null or wrong is left out: the rest of the event still counts. */
+const lax = <T extends z.ZodType>(schema: T) => schema.optional().catch(undefined);
+const name = lax(z.string().min(1));
+const id = lax(z.union([z.string(), z.number()]).transform(String));
+const amount = lax(z.number().nonnegative());
 const usage = z.object({
   input_tokens: amount,
   output_tokens: amount,
@@ -17,33 +21,32 @@ const usage = z.object({
   cache_write_tokens: amount,
   cost_usd: amount,
 });
-const when = {
-  retry_after: z.union([z.string(), z.number()]).optional(),
-  resets_at: z.union([z.string(), z.number()]).optional(),
-};
+const when = lax(z.union([z.string(), z.number()]));
 const event = z.discriminatedUnion('type', [
-  z.object({ type: z.literal('session'), session: z.string().min(1), model: z.string().optional() }),
+  z.object({ type: z.literal('session'), session: z.string().min(1), model: name }),
   z.object({ type: z.literal('log'), content: text }),
   z.object({ type: z.literal('agent_thought'), content: text }),
-  z.object({ type: z.literal('tool_call'), content: text, name: z.string().optional(), id: z.string().optional() }),
-  z.object({
-    type: z.literal('tool_result'),
-    content: text,
-    id: z.string().optional(),
-    is_error: z.boolean().optional(),
-  }),
+  z.object({ type: z.literal('tool_call'), content: text, name, id }),
+  z.object({ type: z.literal('tool_result'), content: text, id, is_error: lax(z.boolean()) }),
   z.object({ type: z.literal('question'), content: text }),
   z.object({ type: z.literal('usage'), usage }),
-  z.object({ type: z.literal('error'), content: text, outcome: z.enum(OUTCOMES).optional(), ...when }),
+  z.object({
+    type: z.literal('error'),
+    content: text,
+    outcome: lax(z.enum(OUTCOMES)),
+    retry_after: when,
+    resets_at: when,
+  }),
   z.object({
     type: z.literal('result'),
     content: text,
-    success: z.boolean().optional(),
+    // What is neither true nor left out is no success.
+    success: z.boolean().nullish().catch(false),
     output: text.optional(),
-    artifacts: z.array(z.string()).optional(),
-    outputs: z.record(z.string(), z.unknown()).optional(),
-    usage: usage.optional(),
-    session: z.string().optional(),
+    artifacts: lax(z.array(z.string())),
+    outputs: lax(z.record(z.string(), z.unknown())),
+    usage: lax(usage),
+    session: name,
   }),
 ]);
 

@@ -261,7 +261,7 @@ function environment(
       TOWPATH_MODEL: request.model ?? '',
       TOWPATH_WORKTREE: request.worktree,
       TOWPATH_WORKSPACE: ctx.workspace.root,
-      TOWPATH_SESSION: request.session ?? '',
+      TOWPATH_SESSION: request.session?.replaceAll('\0', '') ?? '',
       TOWPATH_TIMEOUT_S: String(request.timeout_s),
       TOWPATH_ROLE: record.role,
       TOWPATH_AGENT: record.agent,

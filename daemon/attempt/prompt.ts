@@ -66,7 +66,8 @@ export function buildPrompt(parts: PromptParts): { prompt: string; left: string[
       ];
   const last = [rules(parts), parts.schema ? section('Your final answer', askForJson(parts.schema)) : ''];
   const { text, left } = fitTokens([...own, ...last.map((one) => ({ text: one }))], parts.tokens);
-  return { prompt: `${text}\n`, left };
+  // A check may have printed a NUL, which no variable and few programs take.
+  return { prompt: `${text.replaceAll('\0', '')}\n`, left };
 }
 
 /** For an agent that opens them: so a long one costs nothing until it is used. */

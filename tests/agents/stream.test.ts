@@ -31,3 +31,32 @@ test('what the result tells wins', () => {
   expect(reader.conclude(END)).toMatchObject({ session: 'late', usage: { input: 10, cost_usd: 0 } });
   expect(reader.line('{"type":"session"}')).toEqual([{ type: 'log', content: '{"type":"session"}' }]);
 });
+
+test('a part of an event that is null or wrong does not take the event with it', () => {
+  const reader = new StreamReader();
+  const said = (event: object) => reader.line(JSON.stringify(event));
+  said({ type: 'tool_call', id: 7, name: null, content: 'ls' });
+  expect(reader.openTools).toBe(1);
+  said({ type: 'tool_result', id: 7, is_error: null });
+  expect(reader.openTools).toBe(0);
+  const bad = {
+    usage: { input_tokens: 5, output_tokens: '9', cost_usd: null },
+    artifacts: [{ path: 'a' }],
+    outputs: null,
+  };
+  said({ type: 'result', content: 'not yet', output: null, success: false, session: null, ...bad });
+  const usage = { input: 5, output: 0, cost_usd: null };
+  expect(reader.conclude(END)).toMatchObject({
+    outcome: 'failed',
+    reason: 'not yet',
+    session: null,
+    usage,
+    outputs: {},
+  });
+  said({ type: 'result', output: 'x', success: 'no' });
+  expect(reader.conclude(END).outcome).toBe('failed');
+  said({ type: 'result', output: 'x', success: null });
+  expect(reader.conclude(END)).toMatchObject({ outcome: 'ok', output: 'x' });
+  said({ type: 'error', content: 'overloaded', outcome: 'overloaded', retry_after: null });
+  expect(reader.conclude(END)).toMatchObject({ outcome: 'failed', reason: 'overloaded', retry_at: null });
+});

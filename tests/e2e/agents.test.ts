@@ -95,6 +95,15 @@ describe('command agents', () => {
     );
   });
 
+  it('go on with a session and with feedback that hold a NUL', () => {
+    const ws = workspace(bot('cat > /dev/null', say({ type: 'result', output: 'x', session: 'a\\u0000b' })));
+    ws.drop(
+      't',
+      task(`max_attempts: 2\nchecks: ['printf "%s\\000" "$TOWPATH_ATTEMPT"; [ "$TOWPATH_ATTEMPT" = 2 ]']\n`),
+    );
+    expect(ws.run(['start', '--drain']).code, ws.show('t').reason ?? '').toBe(0);
+  });
+
   it('exit codes that lie do not make it done', () => {
     const ws = workspace(
       bot(
