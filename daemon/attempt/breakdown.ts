@@ -114,7 +114,7 @@ export const schemaOfPlan = ({ subtasks }: Settings, full: boolean): Schema =>
 const LOOSE: Schema = {
   type: 'object',
   required: ['subtasks'],
-  properties: { subtasks: { type: 'array', items: { type: 'object', required: ['title', 'body'] } } },
+  properties: { subtasks: { type: 'array', items: { type: 'object', required: ['body'] } } },
 };
 
 /** What a run planned: that it keeps to the rules was judged when it ended. */

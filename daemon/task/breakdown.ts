@@ -26,13 +26,18 @@ const TITLE_CHARS = 200;
 const BODY_CHARS = 20_000;
 const CHECKS = 20;
 const ID_CHARS = 40;
-const slug = { type: 'string', pattern: `^[a-z0-9][a-z0-9-]{0,${ID_CHARS - 1}}$` };
+const name = { type: ['string', 'null'], pattern: `^[A-Za-z0-9][A-Za-z0-9_-]{0,${ID_CHARS - 1}}$` };
 
 /** What may be missing may be null: some model services take only schemas of which every member is required. `checks`: its agent may have commands run. */
 export function divisionSchema({ most, checks }: { most: number; checks: boolean }): Schema {
   const properties = {
-    id: { ...slug, type: ['string', 'null'], description: 'a short name, by which other subtasks name this one' },
-    title: { type: 'string', minLength: 1, maxLength: TITLE_CHARS },
+    id: { ...name, description: 'a short name, by which other subtasks name this one' },
+    title: {
+      type: ['string', 'null'],
+      minLength: 1,
+      maxLength: TITLE_CHARS,
+      description: 'null: the first heading of its body',
+    },
     body: {
       type: 'string',
       minLength: 1,
@@ -69,15 +74,22 @@ export function divisionSchema({ most, checks }: { most: number; checks: boolean
         type: 'array',
         minItems: 1,
         maxItems: most,
-        items: { type: 'object', required: ['title', 'body'], properties },
+        items: { type: 'object', required: ['body'], properties },
       },
     },
   };
 }
 
+/** What a part is called that names no title: by its first heading, else its name, else its first words. */
+function titleIn({ id, body = '' }: Partial<Part>): string {
+  const title = /^#{1,6} (.*)/m.exec(body)?.[1]?.trim() || id || body.trim().split('\n')[0];
+  return title?.slice(0, TITLE_CHARS) || 'part';
+}
+
 /** A plan that fits the schema, with all its members. Others name a part by its id, or by its title where it has none. */
 export function divisionOf(value: unknown): Division {
-  const { summary, subtasks } = value as { summary?: string | null; subtasks: Partial<Part>[] };
+  const { summary, subtasks: said } = value as { summary?: string | null; subtasks: Partial<Part>[] };
+  const subtasks = said.map((one) => ({ ...one, title: one.title ?? titleIn(one) }));
   const taken = new Set(subtasks.map(({ id }) => id));
   const free = (title: string) => {
     const words =
@@ -91,14 +103,14 @@ export function divisionOf(value: unknown): Division {
     taken.add(id);
     return id;
   };
-  const ids = subtasks.map(({ id, title }) => id ?? free(title!));
+  const ids = subtasks.map(({ id, title }) => id ?? free(title));
   const byTitle = new Map<string, string>();
   // A title that two have names neither.
-  for (const [at, { title }] of subtasks.entries()) byTitle.set(title!, byTitle.has(title!) ? title! : ids[at]!);
+  for (const [at, { title }] of subtasks.entries()) byTitle.set(title, byTitle.has(title) ? title : ids[at]!);
   return {
     summary: summary ?? '',
     subtasks: subtasks.map(({ title, body, role, seniority, priority, depends_on, checks }, at) => ({
-      ...{ id: ids[at]!, title: title!, body: body!, role: role ?? null, seniority: seniority ?? null },
+      ...{ id: ids[at]!, title, body: body!, role: role ?? null, seniority: seniority ?? null },
       ...{ priority: priority ?? null, checks: checks ?? null },
       depends_on: (depends_on ?? []).map((one) => (ids.includes(one) ? one : (byTitle.get(one) ?? one))),
     })),

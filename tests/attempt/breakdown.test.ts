@@ -97,6 +97,19 @@ it('what a plan leaves out is filled in: names from titles, and an order by them
   );
 });
 
+it('a part may have a name as tasks have them, and no title', () => {
+  const said = {
+    subtasks: [{ id: 'Part_1', body: 'Now:\n\n## Lay the keel\n' }, { id: 'b', body: 'x' }, { body: 'Sand it.\nAll.' }],
+  };
+  expect(fits(said)).toBe(true);
+  const { subtasks } = divisionOf(said);
+  expect(subtasks.map(({ id, title }) => [id, title])).toEqual([
+    ['Part_1', 'Lay the keel'],
+    ['b', 'b'],
+    ['sand-it', 'Sand it.'],
+  ]);
+});
+
 it('is shown with its order', () => {
   expect(divisionText(plan(part('a', [], { checks: ['npm test'] }), part('b', ['a'], { seniority: 'junior' })))).toBe(
     'so\n\n1. a: Make a\n   checks: `npm test`\n   Do a.\n\n2. b: Make b\n   after a; junior\n   Do b.',
