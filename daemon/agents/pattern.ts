@@ -2,12 +2,16 @@
 import { z } from 'zod';
 import { TowpathError } from '../errors.ts';
 import type { Agent, AgentEvent, Reader, RunEnd, Usage, Verdict } from './port.ts';
-import { StreamReader } from './stream.ts';
+import { retryAt, StreamReader } from './stream.ts';
 
 const result = z.object({
   success: z.boolean().optional(),
   output: z.string().optional(),
   outputs: z.record(z.string(), z.unknown()).optional(),
+  // In place of it a decision, as of a hook.
+  decision: z.enum(['continue', 'retry', 'block', 'skip']).optional(),
+  reason: z.string().default(''),
+  retry_after: z.string().optional(),
 });
 /** A longer last line is no result. */
 const RESULT_CHARS = 1024 * 1024;
@@ -31,11 +35,19 @@ export const pattern: Agent = {
   probe: async () => ({ installed: true, path: process.execPath, version: null, ready: true, why: null }),
   launch: ({ pattern: chosen }, settings) => {
     if (!chosen) throw new TowpathError('agent', 'no pattern is named', 'write "pattern: NAME" into the task');
-    const env = { TOWPATH_NODE: process.execPath };
-    return { argv: [...settings.wrap, chosen.program], stdin: `${JSON.stringify(chosen.call)}\n`, env };
+    const { program, call } = chosen;
+    return { argv: [...settings.wrap, program], stdin: `${JSON.stringify(call)}\n`, env: patternVariables(call) };
   },
   reader: () => new PatternReader(),
 };
+
+/** What its program sees beside the variables that every agent has. */
+export const patternVariables = ({ event, repo, branch }: Record<string, unknown>): Record<string, string> => ({
+  TOWPATH_NODE: process.execPath,
+  TOWPATH_EVENT: String(event),
+  TOWPATH_REPO: String(repo),
+  TOWPATH_BRANCH: String(branch ?? ''),
+});
 
 /** Whether a line is a result is known only when no other comes after it. */
 export class PatternReader implements Reader {
@@ -69,8 +81,16 @@ export class PatternReader implements Reader {
   conclude(end: RunEnd): Verdict {
     const told = resultIn(this.#last);
     if (told) this.#inner.line(JSON.stringify({ type: 'result', ...told }));
-    return this.#inner.conclude(end);
+    const verdict = this.#inner.conclude(end);
+    return told && verdict.outcome === 'ok' ? { ...verdict, ...decided(told) } : verdict;
   }
+}
+
+function decided({ decision, reason, retry_after }: z.output<typeof result>): Partial<Verdict> {
+  const because = reason || `its decision is "${decision}"`;
+  if (decision === 'retry') return { outcome: 'transient', reason: because, retry_at: retryAt(retry_after, undefined) };
+  if (decision === 'block') return { outcome: 'needs_input', reason: because, question: because };
+  return decision === 'skip' ? { outcome: 'cancelled', reason: because } : {};
 }
 
 function resultIn(line: string): z.output<typeof result> | null {

@@ -4,7 +4,7 @@ import { existsSync, realpathSync } from 'node:fs';
 import { mcpServers } from '../agents/mcp.ts';
 import type { AgentRequest } from '../agents/port.ts';
 import { filledIn, patternCall } from '../patterns/choose.ts';
-import { type Lock, type Task, toJson } from '../queue/port.ts';
+import { type Claim, type Lock, type Task, toJson } from '../queue/port.ts';
 import { redact } from '../secrets.ts';
 import { worktreesDir } from '../settings.ts';
 import type { Check } from '../task/terms.ts';
@@ -111,7 +111,7 @@ export async function prepare(
     max_turns: task.spec.max_turns ?? plan.role.max_turns ?? null,
     budget_usd: usdLeft(plan.caps),
     body: filled.body,
-    ...(plan.pattern ? { pattern: callOf(ctx, task, filledIn(plan.pattern, filled.fill), work) } : {}),
+    ...(plan.pattern ? { pattern: callOf(ctx, { task, lock }, filledIn(plan.pattern, filled.fill), work) } : {}),
     run_dir,
   };
   return { work, request, env: { ...pre.env, ...filled.env } };
@@ -119,12 +119,15 @@ export async function prepare(
 
 const callOf = (
   { workspace }: Context,
-  task: Task,
+  { task, lock: { attempt } }: Claim,
   { pattern, inputs }: NonNullable<Plan['pattern']>,
   { repo, worktree, branch }: Work,
 ): NonNullable<AgentRequest['pattern']> => ({
   program: pattern.program,
-  call: patternCall({ task: toJson(task), inputs, workspace: workspace.root, repo, worktree, branch, dry_run: false }),
+  call: patternCall({
+    ...{ task: toJson(task), attempt, inputs, workspace: workspace.root, repo, worktree, branch },
+    dry_run: false,
+  }),
 });
 
 const checkText = (check: Check): string => (typeof check === 'string' ? check : check.join(' '));

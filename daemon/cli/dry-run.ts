@@ -3,7 +3,7 @@ import { mkdtempSync, realpathSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { resolveCommand } from '../agents/command.ts';
-import { PatternReader } from '../agents/pattern.ts';
+import { PatternReader, patternVariables } from '../agents/pattern.ts';
 import { EXIT } from '../errors.ts';
 import { type Chosen, patternCall } from '../patterns/choose.ts';
 import { childEnv } from '../process/env.ts';
@@ -26,24 +26,25 @@ export async function dryRun(
     const worktree = join(dir, 'worktree');
     await git(repo.root).run(['clone', '-q', '--shared', '--no-checkout', '--', repo.commonDir, worktree]);
     await git(worktree).run(['checkout', '-q', '--detach', sha]);
-    const call = {
+    const call = patternCall({
       task: null,
+      attempt: null,
       inputs,
       workspace: workspace.root,
       repo: repo.root,
       worktree,
       branch: null,
       dry_run: true,
-    };
+    });
     const reader = new PatternReader();
     const end = await run({
       argv: [...resolveCommand(agentSettings(settings, 'pattern'), workspace.root).wrap, pattern.program],
       cwd: worktree,
       env: childEnv({
         allow: settings.env,
-        set: { TOWPATH_WORKSPACE: workspace.root, TOWPATH_WORKTREE: worktree, TOWPATH_NODE: process.execPath },
+        set: { TOWPATH_WORKSPACE: workspace.root, TOWPATH_WORKTREE: worktree, ...patternVariables(call) },
       }),
-      input: `${JSON.stringify(patternCall(call))}\n`,
+      input: `${JSON.stringify(call)}\n`,
       timeout_ms: settings.timeouts.agent,
       onLine: (text, stream) => {
         if (stream === 'stderr') return console.error(text);

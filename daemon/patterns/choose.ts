@@ -87,10 +87,11 @@ export function patternProblem(own: Asked, agent: string | null, workspace: Work
 export const patternCall = (call: {
   /** null: it is only tried. */
   task: TaskJson | null;
+  attempt: number | null;
   inputs: Record<string, unknown>;
   workspace: string;
   repo: string;
   worktree: string;
   branch: string | null;
   dry_run: boolean;
-}): Record<string, unknown> => ({ version: 1, event: 'pattern', ...call });
+}): Record<string, unknown> => ({ version: 1, event: 'pattern', agent: 'pattern', model: null, result: null, ...call });

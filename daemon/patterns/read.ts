@@ -24,9 +24,19 @@ export const PATTERN_FILE = 'pattern.yaml';
 
 const schema = z.strictObject({
   name: z.string().optional(),
-  description: z.string().min(1),
+  description: z.string().default(''),
   inputs: z.record(z.string(), z.unknown()).default({ additionalProperties: false }),
 });
+
+const BARE = ['$schema', 'type', 'properties'];
+
+/** The file may be the JSON schema of the inputs itself: then its description is that of the pattern. */
+function unwrapped(raw: unknown): unknown {
+  const map = typeof raw === 'object' && raw !== null ? raw : {};
+  if ('inputs' in map || !BARE.some((key) => key in map)) return raw;
+  const { description } = map as { description?: unknown };
+  return { inputs: raw, ...(description === undefined ? {} : { description }) };
+}
 
 /** The names of all patterns, sorted; one of the workspace stands before a shipped one of the same name. */
 export function patternNames(workspace: Workspace): string[] {
@@ -63,7 +73,7 @@ export function readPatternIn(dir: string, name: string, from: Pattern['from'] =
   } catch (thrown) {
     throw refuse(messageOf(thrown).split('\n')[0]!);
   }
-  const read = schema.safeParse(raw);
+  const read = schema.safeParse(unwrapped(raw));
   if (!read.success) {
     const [issue] = read.error.issues;
     throw refuse(`${issue!.path.join('.') || 'the file'}: ${issue!.message}`);

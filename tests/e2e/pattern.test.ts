@@ -78,6 +78,37 @@ it('tries later at 75, fails by its exit code with its last words, or when it sa
   expect(ws.show('no')).toMatchObject({ queue: 'failed', reason: expect.stringContaining('not today') });
 });
 
+it('its last line may be a decision, as that of a hook', () => {
+  const ws = withPattern();
+  ws.file(
+    'patterns/decide/pattern.yaml',
+    'type: object\ndescription: Decides.\nrequired: [say]\nproperties: {say: {type: string}}\n',
+  );
+  ws.file(
+    'patterns/decide/run',
+    `#!/bin/sh
+[ "$TOWPATH_EVENT" = pattern ] && [ "$TOWPATH_BRANCH" = "towpath/$TOWPATH_TASK_ID" ] && [ "$TOWPATH_REPO" = "$TOWPATH_WORKSPACE" ] || exit 3
+if [ "$TOWPATH_ATTEMPT" = 1 ]; then say=$TOWPATH_TASK_ID; else say=continue; fi
+echo "{\\"decision\\": \\"$say\\", \\"reason\\": \\"for a reason\\", \\"retry_after\\": \\"1s\\"}"
+`,
+    0o755,
+  );
+  const says = ['continue', 'block', 'retry', 'skip'];
+  for (const say of says) ws.drop(say, `---\nagent: pattern\npattern: decide\ninputs: {say: ${say}}\n---\nDecide.\n`);
+  ws.drop('mute', '---\nagent: pattern\npattern: decide\n---\nDecide.\n');
+  expect(ws.drain().code).toBe(1);
+  const ends = [...says, 'mute'].map((id) => [ws.show(id).queue, ws.show(id).outcome]);
+  expect(ends).toEqual([
+    ['done', 'ok'],
+    ['blocked', 'needs_input'],
+    ['done', 'ok'],
+    ['failed', 'cancelled'],
+    ['failed', 'refused'],
+  ]);
+  expect([ws.show('block').reason, ws.show('skip').reason]).toEqual(['for a reason', 'for a reason']);
+  expect(ws.show('mute').reason).toContain('inputs.say: nothing is not allowed: it must be there');
+});
+
 it('refuses what does not fit before anything is touched', () => {
   const ws = withPattern();
   const bad: [string, string, string][] = [

@@ -34,7 +34,17 @@ interface Ran {
 
 function ran(name: string, dir: string, given: Record<string, unknown> = {}, more: object = {}): Ran {
   const { pattern, inputs } = withInputs(readPattern(new Workspace(dir), name), given);
-  const call = { task: null, inputs, workspace: dir, repo: dir, worktree: dir, branch: null, dry_run: false, ...more };
+  const call = {
+    task: null,
+    attempt: null,
+    inputs,
+    workspace: dir,
+    repo: dir,
+    worktree: dir,
+    branch: null,
+    dry_run: false,
+    ...more,
+  };
   const { status, stdout, stderr } = spawnSync(pattern.program, {
     cwd: dir,
     encoding: 'utf8',
