@@ -10,6 +10,7 @@ import { testedOf } from '../task/test.ts';
 import { changes, commitAll } from '../worktree/commit.ts';
 import { GitProblem } from '../worktree/git.ts';
 import { captureTree, restoreTree } from '../worktree/tree.ts';
+import { regainWorktree } from '../worktree/worktree.ts';
 import { divisionProblem, rulesFor } from './breakdown.ts';
 import { advice } from './budget.ts';
 import { closeLimits } from './closing.ts';
@@ -199,6 +200,11 @@ async function measure(ctx: Context, task: Task, lock: Lock, plan: Plan, work: W
   const author = { name: agent, email: `${agent}@towpath.invalid` };
   const message = `${task.title.slice(0, SUBJECT_CHARS)}\n\nTowpath-Task: ${task.id}\nTowpath-Attempt: ${lock.attempt}\n`;
   if (work?.kind === 'worktree') {
+    if (await regainWorktree(work.repo, work.worktree, work.branch!))
+      ctx.events.emit('warning', {
+        task: task.id,
+        message: 'its worktree was not linked to the repository any more, and is again',
+      });
     const { notes } = await commitAll(work.worktree, { message, author, branch: work.branch! });
     for (const note of notes) ctx.events.emit('warning', { task: task.id, message: note });
     const found = await changes(work.worktree, work.start!);

@@ -1,6 +1,6 @@
 // Which worktrees a repository knows, which of them are still there, and how one is thrown away in a single step.
-import { chmodSync, lstatSync, readdirSync, realpathSync, renameSync, rmdirSync, rmSync } from 'node:fs';
-import { basename, dirname, join } from 'node:path';
+import { chmodSync, lstatSync, readdirSync, readFileSync, realpathSync, renameSync, rmdirSync, rmSync } from 'node:fs';
+import { basename, dirname, join, resolve } from 'node:path';
 import { errno } from '../errors.ts';
 import { git } from './git.ts';
 import { inspect, type Repo } from './repo.ts';
@@ -64,9 +64,25 @@ export function isThere(path: string): boolean {
 /** Whether a folder is the top of a linked (never the main) worktree of this repository. */
 export async function isWorktreeOf(repo: Repo, dir: string): Promise<boolean> {
   if (!isThere(dir) || !lstatSync(dir).isDirectory()) return false;
-  if (!lstatSync(join(dir, '.git'), { throwIfNoEntry: false })?.isFile()) return false;
+  if (!lstatSync(join(dir, '.git'), { throwIfNoEntry: false })?.isFile() || !isLinked(dir)) return false;
   const found = await inspect(dir).catch(() => null);
   return found?.kind === 'normal' && found.root === realpathSync(dir) && found.commonDir === repo.commonDir;
+}
+
+/** Whether the links between a worktree and its place in the repository name each other: an agent may have written others. */
+function isLinked(dir: string): boolean {
+  try {
+    const link = join(dir, '.git');
+    const admin = resolve(
+      dir,
+      readFileSync(link, 'utf8')
+        .replace(/^gitdir:/, '')
+        .trim(),
+    );
+    return realpathSync(resolve(admin, readFileSync(join(admin, 'gitdir'), 'utf8').trim())) === realpathSync(link);
+  } catch {
+    return false;
+  }
 }
 
 /** Lets git mend the links between a worktree and its repository, after one of them was moved or `.git` was deleted. */

@@ -104,6 +104,16 @@ export async function prepareWorktree(request: WorktreeRequest): Promise<Prepare
 }
 
 /**
+ * After an agent: it may have removed its worktree or the `.git` in it, and git would take what lies above for it. Whether it had to be
+ * made or linked anew. Throws as prepareWorktree does.
+ */
+export async function regainWorktree(repo: string, dir: string, branch: string): Promise<boolean> {
+  if (await isWorktreeOf(await openRepo(repo), dir)) return false;
+  await prepareWorktree({ repo, dir, branch, ours: true, dependencies: [] });
+  return true;
+}
+
+/**
  * Makes sure that a finished task's worktree holds the commit that it ended with: after a power cut its files, its index or
  * git's notes of it may be cut off. What was changed in it since is salvaged, and so is what was committed on top: on the ref that is
  * returned. Throws as prepareWorktree does.

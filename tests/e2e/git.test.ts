@@ -91,6 +91,29 @@ describe('repositories', () => {
     expect(ws.show('taken').queue).toBe('done');
   });
 
+  it('an agent that breaks its worktree is not taken to work in the tree above', () => {
+    const ws = workspace();
+    ws.file('mine', 'staged');
+    ws.git('add', 'mine');
+    const state = () => [
+      ws.git('status', '--porcelain', 'mine'),
+      ws.git('symbolic-ref', 'HEAD'),
+      ws.git('rev-parse', 'HEAD'),
+    ];
+    const before = state();
+    ws.drop('unlinked', shellTask('echo > f; rm .git'));
+    ws.drop('removed', shellTask('if [ "$TOWPATH_ATTEMPT" = 1 ]; then rm -rf "$PWD"; else echo > f; fi'));
+    ws.drop('elsewhere', shellTask('echo > f; echo "gitdir: $TOWPATH_WORKSPACE/.git" > .git'));
+    ws.drop('anew', shellTask('echo > f; rm .git; git init -q', 'max_attempts: 1\n'));
+    ws.drain();
+    for (const id of ['unlinked', 'removed', 'elsewhere']) {
+      expect(ws.show(id), id).toMatchObject({ queue: 'done' });
+      expect(ws.git('ls-tree', '--name-only', `towpath/${id}`), id).toMatch(/^f$/m);
+    }
+    expect(ws.show('anew')).toMatchObject({ queue: 'blocked', reason: expect.stringContaining('move it away') });
+    expect(state()).toEqual(before);
+  });
+
   it('a base of its own, .worktreeinclude, and hooks of the repository that do not run', () => {
     const ws = workspace();
     ws.git('checkout', '-q', '-b', 'release');
