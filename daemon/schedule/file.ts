@@ -1,4 +1,4 @@
-// A schedule: a task file in schedules/ whose front matter has `schedule:`. What is filed is the same file without that key.
+// A schedule: a task file in schedules/ whose front matter says when. What is filed is the same file without those keys.
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { isMap, LineCounter } from 'yaml';
@@ -10,22 +10,30 @@ import { readYaml, splitText } from '../task/frontmatter.ts';
 import { idProblem } from '../task/schema.ts';
 import { type Cron, cronOf } from './cron.ts';
 
-const rule = z.preprocess(
-  // An expression alone is the whole of most rules.
-  (value) => (typeof value === 'string' ? { cron: value } : value),
-  z.strictObject(
-    {
-      cron: z.string('write a cron expression in quotes: "0 3 * * *"').min(1),
-      timezone: z.string().min(1).optional(),
-      overlap: z.enum(['skip', 'queue']).default('skip'),
-      catch_up: z.enum(['none', 'one']).default('one'),
-    },
-    {
-      error: (issue) => (issue.code === 'invalid_type' ? 'write a cron expression in quotes: "0 3 * * *"' : undefined),
-    },
-  ),
+const CRON = 'write a cron expression in quotes: "0 3 * * *"';
+/** A choice of two; the first is also called false, the second true. */
+const choice = <No extends string, Yes extends string>(no: No, yes: Yes) =>
+  z.preprocess((value) => (typeof value === 'boolean' ? (value ? yes : no) : value), z.enum([no, yes]));
+const rule = z.strictObject(
+  {
+    cron: z.string(CRON).min(1),
+    timezone: z.string().min(1).optional(),
+    overlap: choice('skip', 'queue').default('skip'),
+    catch_up: choice('none', 'one').default('one'),
+  },
+  { error: (issue) => (issue.code === 'invalid_type' ? CRON : undefined) },
 );
 export type Rule = z.output<typeof rule>;
+
+/** The words of a rule that may stand in the front matter itself, too. */
+const WORDS = ['cron', 'timezone', 'overlap', 'catch_up'];
+
+/** What the front matter says of when; a text is the expression, which is the whole of most rules. */
+function saidIn({ schedule, ...data }: Record<string, unknown>): unknown {
+  const rest = Object.fromEntries(WORDS.flatMap((word) => (word in data ? [[word, data[word]]] : [])));
+  if (typeof schedule === 'string') return { cron: schedule, ...rest };
+  return typeof schedule === 'object' && !Array.isArray(schedule) ? { ...schedule, ...rest } : (schedule ?? rest);
+}
 
 export interface Schedule {
   /** The stem of its file. */
@@ -74,7 +82,7 @@ async function read(path: string, name: string): Promise<Found> {
   if ('problem' in split) return wrong(split.problem);
   const yaml = readYaml(split.matter ?? '', new LineCounter());
   if ('problem' in yaml) return wrong(yaml.problem);
-  const parsed = rule.safeParse(yaml.data['schedule'] ?? {});
+  const parsed = rule.safeParse(saidIn(yaml.data));
   if (!parsed.success) {
     const [issue] = parsed.error.issues;
     return wrong(`schedule${issue!.path.length > 0 ? `.${issue!.path.join('.')}` : ''}: ${issue!.message}`);
@@ -87,7 +95,7 @@ async function read(path: string, name: string): Promise<Found> {
   if ('problem' in cron) return wrong(`schedule.${cron.problem}`);
   // A copy: the document is shared with whoever reads the same text.
   const doc = yaml.doc.clone();
-  doc.delete('schedule');
+  for (const key of ['schedule', ...WORDS]) doc.delete(key);
   const rest = isMap(doc.contents) && doc.contents.items.length > 0 ? doc.toString({ lineWidth: 0 }) : '';
   const content = (id: string) => `---\nid: ${JSON.stringify(id)}\n${rest}---\n${split.body}`;
   const task = parseTask(Buffer.from(content(name)));

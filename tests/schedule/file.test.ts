@@ -55,6 +55,17 @@ it('needs nothing but a cron expression and a body; seconds are told in the id',
   expect(found.taskAt(Date.parse('2026-01-02T03:04:10Z')).id).toBe('tick-20260102-030410');
 });
 
+it('may say it in the front matter itself', async () => {
+  const flat =
+    '---\ncron: "30 2 * * *"\ntimezone: Europe/Berlin\noverlap: true\ncatch_up: false\nagent: shell\n---\nTick.\n';
+  const said = { cron: '30 2 * * *', timezone: 'Europe/Berlin', overlap: 'queue', catch_up: 'none' };
+  const found = (await read('flat.md', flat)) as Schedule;
+  expect(found.rule).toEqual(said);
+  expect(parseTask(Buffer.from(found.taskAt(0).content)).data).toEqual({ id: 'flat-19700101-0000', agent: 'shell' });
+  const mixed = (await read('mixed.md', flat.replace('cron:', 'schedule:'))) as Schedule;
+  expect(mixed.rule).toEqual(said);
+});
+
 it.each([
   ['---\nschedule: {cron: "0 3 * *"}\n---\nx\n', 'schedule.cron: CronPattern'],
   ['---\nschedule: {cron: "0 0 31 2 *"}\n---\nx\n', 'schedule.cron: "0 0 31 2 *" never comes'],
