@@ -31,10 +31,13 @@ export function fixSchemaOf(with_test = false): Schema {
   return { type: 'object', additionalProperties: false, required: Object.keys(properties), properties };
 }
 
-/** A fix by the schema; where no test is asked for, the unified diff alone will do. */
+/** A fix by the schema, but for words of explanation that lack or come beside it; where no test is asked for, the unified diff alone will do. */
 export function judgeFix(text: string, structured: unknown, with_test: boolean): Judged {
-  const judged = judgeAnswer(text, fixSchemaOf(with_test), structured);
-  const patch = 'problem' in judged && !with_test ? diffIn(text) : null;
+  const { additionalProperties: _, ...schema } = fixSchemaOf(with_test);
+  const required = (schema['required'] as string[]).filter((key) => key !== 'why');
+  const judged = judgeAnswer(text, { ...schema, required }, structured);
+  if ('value' in judged) return { value: { why: '', ...(judged.value as Omit<Fix, 'why'>) } };
+  const patch = with_test ? null : diffIn(text);
   return patch === null ? judged : { value: { patch, why: '' } satisfies Fix };
 }
 

@@ -212,6 +212,7 @@ describe('an answer', () => {
   const judge = (text: string, with_test = false) => judgeFix(text, undefined, with_test);
   it('is JSON, or the diff alone, or a fenced one in prose', () => {
     expect(judge(JSON.stringify({ patch: GOOD, why: 'w' }))).toEqual({ value: { patch: GOOD, why: 'w' } });
+    expect(judge(JSON.stringify({ patch: GOOD, notes: 'n' }))).toMatchObject({ value: { patch: GOOD, why: '' } });
     for (const text of [GOOD, `Here it is.\n\n\`\`\`diff\n${GOOD}\`\`\`\n\nThat mends it.`, `So:\n${GOOD}`])
       expect(judge(text), text).toEqual({ value: { patch: GOOD, why: '' } });
     const git = `diff --git a/a.txt b/a.txt\n${GOOD}`;
