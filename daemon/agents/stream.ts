@@ -68,18 +68,22 @@ const TRY_LATER = 75;
 /** Plain output that stands in for a final answer, characters from its end. */
 const TEXT_KEPT = 4000;
 
-/** When a try makes sense again: a time (ISO, or seconds since the epoch) or a delay (a duration, or seconds). */
+const NUMBER = /^\s*\d+(\.\d+)?\s*$/;
+/** Seconds since the epoch are below this until the year 5138: more are milliseconds. */
+const MOST_SECONDS = 1e11;
+
+/** When a try makes sense again: a time (ISO, or seconds or milliseconds since the epoch) or a delay (a duration, or seconds). */
 export function retryAt(after: string | number | undefined, at: string | number | undefined): string | null {
-  const ms =
-    typeof at === 'number'
-      ? at * 1000
-      : at
-        ? Date.parse(at)
-        : typeof after === 'number'
-          ? Date.now() + after * 1000
-          : after
-            ? Date.now() + (parseDuration(after) ?? Number.NaN)
-            : Number.NaN;
+  const number = (value: string | number) => (NUMBER.test(String(value)) ? Number(value) : null);
+  const time = (value: string | number) => {
+    const told = number(value);
+    return told === null ? Date.parse(String(value)) : told < MOST_SECONDS ? told * 1000 : told;
+  };
+  const delay = (value: string | number) => {
+    const told = number(value);
+    return Date.now() + (told === null ? (parseDuration(String(value)) ?? Number.NaN) : told * 1000);
+  };
+  const ms = at ? time(at) : after ? delay(after) : Number.NaN;
   return Number.isFinite(ms) && Math.abs(ms) < 8e15 ? new Date(ms).toISOString() : null;
 }
 

@@ -1,6 +1,6 @@
 // What agents of our own form tell while they run: their session, and what they have used so far.
 import { expect, test } from 'vitest';
-import { StreamReader } from '../../daemon/agents/stream.ts';
+import { retryAt, StreamReader } from '../../daemon/agents/stream.ts';
 
 const END = { code: 0, signal: null, stdout: '', stderr: '' };
 const usage = { input_tokens: 10, output_tokens: 2, cache_read_tokens: 3 };
@@ -59,4 +59,17 @@ test('a part of an event that is null or wrong does not take the event with it',
   expect(reader.conclude(END)).toMatchObject({ outcome: 'ok', output: 'x' });
   said({ type: 'error', content: 'overloaded', outcome: 'overloaded', retry_after: null });
   expect(reader.conclude(END)).toMatchObject({ outcome: 'failed', reason: 'overloaded', retry_at: null });
+});
+
+test('a time is ISO, or seconds or milliseconds since 1970; a delay is a duration or seconds', () => {
+  const at = Date.parse('2027-01-02T03:04:05Z');
+  for (const told of ['2027-01-02T03:04:05Z', at / 1000, at, String(at / 1000), String(at)])
+    expect(retryAt(undefined, told), String(told)).toBe('2027-01-02T03:04:05.000Z');
+  for (const told of ['2m', 120, '120', '120.0']) {
+    const wait = Date.parse(retryAt(told, undefined)!) - Date.now();
+    expect(wait, String(told)).toBeGreaterThan(100_000);
+    expect(wait, String(told)).toBeLessThanOrEqual(120_000);
+  }
+  for (const told of ['soon', '', 1e300])
+    expect([retryAt(told, undefined), retryAt(undefined, told)]).toEqual([null, null]);
 });
