@@ -1,6 +1,6 @@
 // Any executable of the user's as an agent: the request on stdin (JSON or the bare prompt), NDJSON events on stdout, an exit code.
 import { accessSync, constants } from 'node:fs';
-import { delimiter, isAbsolute, join } from 'node:path';
+import { delimiter, join, resolve } from 'node:path';
 import type { Agent, AgentRequest, AgentSettings } from './port.ts';
 import { StreamReader } from './stream.ts';
 
@@ -76,16 +76,18 @@ export function commandAgent(name: string): Agent {
   };
 }
 
+const below = (word: string, root: string) => (/^\.\.?\//.test(word) ? join(root, word) : word);
+
 /**
- * Paths are below the workspace: a relative program with a slash, and any other word that begins with ./ or ../ . A bare name is
- * looked up on the PATH.
+ * The words of a program that the settings name. Its paths are below the workspace: a relative program with a slash, and any other
+ * word that begins with ./ or ../ . A bare name is looked up on the PATH.
  */
-export function resolveCommand(settings: AgentSettings, root: string): AgentSettings {
-  const below = (word: string) => (/^\.\.?\//.test(word) ? join(root, word) : word);
-  const program = ([first, ...rest]: string[]) =>
-    first === undefined
-      ? []
-      : [first.includes('/') && !isAbsolute(first) ? join(root, first) : first, ...rest.map(below)];
-  const { command, wrap, args } = settings;
-  return { ...settings, ...(command ? { command: program(command) } : {}), wrap: program(wrap), args: args.map(below) };
-}
+export const resolveProgram = (words: readonly string[], root: string): string[] =>
+  words.map((word, at) => (at === 0 && word.includes('/') ? resolve(root, word) : below(word, root)));
+
+export const resolveCommand = (settings: AgentSettings, root: string): AgentSettings => ({
+  ...settings,
+  ...(settings.command ? { command: resolveProgram(settings.command, root) } : {}),
+  wrap: resolveProgram(settings.wrap, root),
+  args: settings.args.map((word) => below(word, root)),
+});

@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { pullBody } from '../../daemon/gate/pull/body.ts';
 import { fillIn, readStatus, runProgram, urlIn } from '../../daemon/gate/pull/program.ts';
+import { Workspace } from '../../daemon/paths.ts';
 import type { Task } from '../../daemon/queue/port.ts';
 import { settingsSchema } from '../../daemon/settings.ts';
 
@@ -63,9 +64,9 @@ it('tells task, result, reviews and checks, each only when there is one', () => 
 });
 
 it('tells what may pass from what a person must put right, by exit codes and by the fixed lines of gh', async () => {
-  const settings = settingsSchema.parse({});
+  const ctx = { settings: settingsSchema.parse({}), workspace: new Workspace('/usr') };
   const told = (code: number, stderr: string) =>
-    runProgram({ settings }, ['sh', '-c', 'printf "%s" "$2" >&2; exit "$1"', 'sh', String(code), stderr], {
+    runProgram(ctx, ['sh', '-c', 'printf "%s" "$2" >&2; exit "$1"', 'sh', String(code), stderr], {
       cwd: '/',
       places,
     });
@@ -88,5 +89,8 @@ it('tells what may pass from what a person must put right, by exit codes and by 
   ] as const;
   for (const [code, text] of lasting) expect(await told(code, text), text).toMatchObject({ passes: false });
   expect(await told(1, 'a.\n\nb\nc\nd\ne')).toEqual({ problem: 'sh exited with 1: a; b; …; d; e', passes: false });
-  expect(await runProgram({ settings }, ['/no/such'], { cwd: '/', places })).toMatchObject({ passes: false });
+  expect(await runProgram(ctx, ['/no/such'], { cwd: '/', places })).toMatchObject({ passes: false });
+  expect(await runProgram(ctx, ['bin/env', 'echo', './bin', '{id}'], { cwd: '/tmp', places })).toEqual({
+    stdout: `/usr/bin ${places.id}\n`,
+  });
 });

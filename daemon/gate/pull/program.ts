@@ -1,4 +1,5 @@
 // Runs the user's programs that open a pull request and tell how it stands: argv alone, in an environment that cannot prompt.
+import { resolveProgram } from '../../agents/command.ts';
 import type { Context } from '../../attempt/context.ts';
 import { TowpathError } from '../../errors.ts';
 import { childEnv } from '../../process/env.ts';
@@ -42,10 +43,11 @@ export interface Problem {
 
 /** What it printed, or why it did not exit with 0. */
 export async function runProgram(
-  ctx: Pick<Context, 'settings'>,
-  argv: readonly string[],
+  ctx: Pick<Context, 'settings' | 'workspace'>,
+  named: readonly string[],
   { cwd, places, signal }: { cwd: string; places: Places; signal?: AbortSignal | undefined },
 ): Promise<{ stdout: string } | Problem> {
+  const argv = resolveProgram(named, ctx.workspace.root);
   const done = await run({
     argv: fillIn(argv, places),
     cwd,
