@@ -1,8 +1,6 @@
 // Settings: towpath.yaml, then TOWPATH_* variables; every key has a default and an unknown key is an error that names it.
 import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { LineCounter, parseDocument } from 'yaml';
-import type { z } from 'zod';
+import { isMap, isNode, isScalar, isSeq, LineCounter, parseDocument } from 'yaml';
 import { errno, TowpathError } from './errors.ts';
 import { SETTINGS, type Workspace } from './paths.ts';
 import { type Settings, settingsSchema } from './settings.ts';
@@ -59,7 +57,7 @@ export const envName = (key: string): string => `TOWPATH_${key.replaceAll('.', '
 /** Reads and checks the settings. Throws `bad_settings` with the key, the value's place and what is allowed. */
 export function loadSettings(workspace: Workspace, env: NodeJS.ProcessEnv = process.env): LoadedSettings {
   const origins = new Map<string, string>();
-  const raw = readYaml(workspace, origins);
+  const { raw, lineOf } = readYaml(workspace, origins);
   const set = (key: string, value: unknown, origin: string) => {
     const path = key.split('.');
     const last = path.pop()!;
@@ -87,16 +85,31 @@ export function loadSettings(workspace: Workspace, env: NodeJS.ProcessEnv = proc
         );
     }
   const parsed = settingsSchema.safeParse(raw);
-  if (!parsed.success) throw badSettings(parsed.error, workspace, origins);
+  if (!parsed.success) {
+    const issue = parsed.error.issues[0]!;
+    const unknown = issue.code === 'unrecognized_keys' ? issue.keys.slice(0, 1) : [];
+    const path = [...issue.path, ...unknown];
+    const key = path.join('.');
+    const origin = origins.get(key) ?? SETTINGS;
+    const where = origin === SETTINGS ? `${workspace.settings}${lineOf(path)}` : origin;
+    const what = unknown.length ? `unknown key "${key}"` : `"${key}": ${issue.message}`;
+    throw new TowpathError('bad_settings', `${where}: ${what}`, 'see docs/settings.md');
+  }
   return { settings: parsed.data, origins };
 }
 
-function readYaml(workspace: Workspace, origins: Map<string, string>): Record<string, unknown> {
+interface Yaml {
+  raw: Record<string, unknown>;
+  /** ` line N` of a key, or of the nearest one around it that is written there; else nothing. */
+  lineOf: (path: readonly PropertyKey[]) => string;
+}
+
+function readYaml(workspace: Workspace, origins: Map<string, string>): Yaml {
   let text: string;
   try {
     text = readFileSync(workspace.settings, 'utf8');
   } catch (thrown) {
-    if (errno(thrown) === 'ENOENT') return {};
+    if (errno(thrown) === 'ENOENT') return { raw: {}, lineOf: () => '' };
     throw thrown;
   }
   const lines = new LineCounter();
@@ -105,25 +118,30 @@ function readYaml(workspace: Workspace, origins: Map<string, string>): Record<st
   if (error)
     throw new TowpathError(
       'bad_settings',
-      `${SETTINGS} line ${error.linePos?.[0].line ?? '?'}: ${error.message.split('\n')[0]!.replace(/:$/, '')}`,
+      `${workspace.settings} line ${error.linePos?.[0].line ?? '?'}: ${error.message.split('\n')[0]!.replace(/:$/, '')}`,
       'mend the YAML',
     );
   const value: unknown = doc.toJS({ maxAliasCount: 100 }) ?? {};
   if (typeof value !== 'object' || Array.isArray(value))
-    throw new TowpathError('bad_settings', `${SETTINGS} holds no keys`, 'write "key: value" lines');
+    throw new TowpathError('bad_settings', `${workspace.settings} holds no keys`, 'write "key: value" lines');
   const walk = (at: unknown, prefix: string) => {
     if (typeof at !== 'object' || at === null || Array.isArray(at)) origins.set(prefix, SETTINGS);
     else for (const [key, child] of Object.entries(at)) walk(child, prefix ? `${prefix}.${key}` : key);
   };
   walk(value, '');
-  return value as Record<string, unknown>;
-}
-
-function badSettings(error: z.ZodError, workspace: Workspace, origins: Map<string, string>): TowpathError {
-  const issue = error.issues[0]!;
-  const unknown = issue.code === 'unrecognized_keys' ? issue.keys : [];
-  const key = [...issue.path, ...unknown.slice(0, 1)].join('.');
-  const where = origins.get(key) ?? join(workspace.root, SETTINGS);
-  const what = unknown.length ? `unknown key "${key}"` : `"${key}": ${issue.message}`;
-  return new TowpathError('bad_settings', `${where}: ${what}`, 'see docs/settings.md');
+  const lineOf: Yaml['lineOf'] = (path) => {
+    let node: unknown = doc.contents;
+    let at = '';
+    for (const part of path) {
+      const pair = isMap(node)
+        ? node.items.find(({ key }) => isScalar(key) && String(key.value) === String(part))
+        : null;
+      const item = isSeq(node) ? node.items[Number(part)] : pair?.key;
+      if (!isNode(item) || !item.range) break;
+      at = ` line ${lines.linePos(item.range[0]).line}`;
+      node = pair ? pair.value : item;
+    }
+    return at;
+  };
+  return { raw: value as Record<string, unknown>, lineOf };
 }

@@ -28,7 +28,15 @@ const bytes = z.union([z.number().int().nonnegative(), z.string()]).transform((v
 /** What is read of a run's end, with room to spare. */
 const RUN_OUTPUT_MIN = 1e6;
 
-export const checkSchema = z.union([z.string().min(1), z.array(z.string()).min(1)]);
+const variable = z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'the name of a variable');
+/** The name of a variable; a trailing `*` stands for any ending. */
+const passed = z
+  .string()
+  .regex(/^[A-Za-z_][A-Za-z0-9_]*\*?$/, 'the name of a variable; a value is set as {NAME: value} at an agent');
+export const checkSchema = z.union(
+  [z.string().min(1), z.array(z.string()).min(1)],
+  'a command: a text, or a list of words',
+);
 /** A name of a role is looked up when the task comes in. */
 export const reviewSchema = z.union([
   z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]*$/),
@@ -59,10 +67,13 @@ const agentSchema = z.strictObject({
     .optional(),
   args: z.array(z.string()).default([]),
   env: z
-    .union([
-      z.array(z.string()).transform((names) => Object.fromEntries(names.map((name) => [name, true as const]))),
-      z.record(z.string(), z.union([z.string(), z.number(), z.boolean()]).transform(String)),
-    ])
+    .union(
+      [
+        z.array(passed).transform((names) => Object.fromEntries(names.map((name) => [name, true as const]))),
+        z.record(variable, z.union([z.string(), z.number(), z.boolean()]).transform(String)),
+      ],
+      'a list of names of variables to let through, or a map of names to values',
+    )
     .default({}),
   models: modelMap.default({}),
   permissions: z.enum(['full', 'edits', 'read']).default('full'),
@@ -90,10 +101,7 @@ const endpoint = z.strictObject({
   models: z.array(z.string().min(1)).min(1),
   slots: count.default(1),
   gpu: gpu.optional(),
-  key_env: z
-    .string()
-    .regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'the name of a variable')
-    .optional(),
+  key_env: variable.optional(),
 });
 /** A model server, or (without `base_url`) the GPU that a local command owns while it runs. */
 export type Endpoint = z.output<typeof endpoint>;
@@ -177,7 +185,7 @@ export const settingsSchema = z.strictObject({
   durability: z.enum(['full', 'fast']).default('full'),
   protect: z.array(z.string()).default([]),
   checks: z.array(checkSchema).default([]),
-  env: z.array(z.string()).default([]),
+  env: z.array(passed).default([]),
   concurrency: concurrency.prefault(2),
   retry: z
     .strictObject({ max_attempts: count.default(3), initial: duration.prefault('10s'), max: duration.prefault('10m') })
@@ -228,7 +236,7 @@ export const settingsSchema = z.strictObject({
     .prefault({}),
   context: z.strictObject({ tokens: count.default(30_000) }).prefault({}),
   notes: z.string().min(1).optional().describe('a file of the workspace'),
-  secrets: z.record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/), secret).default({}),
+  secrets: z.record(variable, secret).default({}),
   models: modelMap.default({}).describe('seniority to model for every agent; agents.<name>.models wins'),
   agents: z.record(z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_-]*$/), agentSchema).default({}),
   endpoints: z

@@ -83,7 +83,6 @@ const PACKAGES: Record<string, readonly string[]> = {
     'attempt/work.ts',
     'cli/mcp/tools.ts',
     'cli/view/runs.ts',
-    'config.ts',
     'hold.ts',
     'limits.ts',
     'patterns/read.ts',

@@ -153,7 +153,11 @@ export class StreamReader extends Memory<State> implements Reader {
         this.s.model = it.model || this.s.model;
         return [{ type: 'session', session: it.session, ...(it.model ? { model: it.model } : {}) }];
       case 'question':
-        this.s.question = it.content;
+        // One after the other.
+        this.s.question = [this.s.question, it.content]
+          .filter(Boolean)
+          .join('\n\n')
+          .slice(0, 4 * TEXT_KEPT);
         return [it];
       case 'usage':
         this.s.usage = it.usage;
@@ -201,7 +205,8 @@ export class StreamReader extends Memory<State> implements Reader {
         reason: error.content,
         question: error.outcome === 'needs_input' ? error.content : null,
       };
-    if (this.s.question !== null && !result?.success)
+    // Whatever else it says of its end: nobody would see it.
+    if (this.s.question !== null)
       return { ...base, outcome: 'needs_input', reason: this.s.question, question: this.s.question };
     if (end.code === TRY_LATER)
       return {

@@ -167,7 +167,12 @@ describe('command agents', () => {
       bot(
         'cat > request.json',
         `grep -q blue request.json && { ${say({ type: 'result', success: true, output: 'painted' })}; exit 0; }`,
-        say({ type: 'question', content: 'Which colour?' }),
+        'echo half > half.txt',
+        say(
+          { type: 'question', content: 'Which colour?' },
+          { type: 'question', content: 'And which brush?' },
+          { type: 'result', success: true, output: 'painted it somehow' },
+        ),
       ),
     );
     ws.drop('t', task());
@@ -175,7 +180,7 @@ describe('command agents', () => {
     expect(ws.show('t')).toMatchObject({
       queue: 'blocked',
       outcome: 'needs_input',
-      reason: 'Which colour?',
+      question: 'Which colour?\n\nAnd which brush?',
       attempts: 0,
     });
     expect(ws.run(['status']).stdout).toContain('towpath answer t');
