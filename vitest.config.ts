@@ -7,6 +7,10 @@ export default defineConfig({
     exclude: [...configDefaults.exclude, ...LONG],
     testTimeout: 120_000,
     hookTimeout: 60_000,
+    // See tests/helpers/dawdle.ts.
+    env: process.env['TOWPATH_DAWDLE']
+      ? { NODE_OPTIONS: `--import ${new URL('tests/helpers/dawdle.ts', import.meta.url).href}` }
+      : {},
     pool: 'forks',
     maxWorkers: 4,
     globalSetup: ['tests/helpers/global.ts'],
