@@ -1,9 +1,9 @@
 // What a person may do to a task, one verb a function; the same with and without a daemon.
 
 import { runTarget } from './agents/kept.ts';
-import { readDivided } from './attempt/breakdown.ts';
 import { cleanUp, keepsFailed } from './attempt/clean.ts';
 import type { Owner } from './attempt/context.ts';
+import { readDivided } from './attempt/divided.ts';
 import { failure } from './attempt/ending.ts';
 import { answered } from './attempt/question.ts';
 import { now } from './clock.ts';

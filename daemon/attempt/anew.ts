@@ -3,8 +3,8 @@ import { now } from '../clock.ts';
 import type { Task } from '../queue/port.ts';
 import { ANEW } from '../task/state.ts';
 import { setAside } from '../worktree/aside.ts';
-import { forgetDivided } from './breakdown.ts';
 import type { Owner } from './context.ts';
+import { forgetDivided } from './divided.ts';
 import { readWork, type Work, writeWork } from './work.ts';
 
 /** failed, blocked, done → incoming; or put by in done/, with the reason. */

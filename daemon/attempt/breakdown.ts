@@ -1,6 +1,4 @@
 // Tasks that are divided: what the plan must keep to, what was filed of it, and whether their next run joins what the subtasks made.
-import { mkdirSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
 import type { Workspace } from '../paths.ts';
 import { findCycle } from '../queue/dependencies.ts';
 import { helpOf, parentOf } from '../queue/files/subtasks.ts';
@@ -8,27 +6,10 @@ import type { Task, Vetted } from '../queue/port.ts';
 import { readRole, rolePath } from '../roles/role.ts';
 import type { Settings } from '../settings.ts';
 import { judgeAnswer, type Schema } from '../task/answer.ts';
-import { BREAKDOWN, type Division, divisionOf, divisionSchema, type Part } from '../task/breakdown.ts';
+import { BREAKDOWN, type Division, divisionOf, divisionSchema } from '../task/breakdown.ts';
+import { readDivided } from './divided.ts';
 import { readVerdict } from './record.ts';
 import { agentNameOf } from './who.ts';
-import { readJson, writeJson } from './work.ts';
-
-/** `breakdown.json` in the folder of a task's runs: written before the first subtask is there. */
-export interface Divided {
-  /** The run that planned it. */
-  run: number;
-  summary: string;
-  /** Under the names that their tasks have. */
-  subtasks: Part[];
-}
-
-const path = (workspace: Workspace, id: string): string => join(workspace.runs(id), 'breakdown.json');
-export const readDivided = (workspace: Workspace, id: string): Divided | null => readJson(path(workspace, id));
-export const forgetDivided = (workspace: Workspace, id: string): void => rmSync(path(workspace, id), { force: true });
-export function keepDivided(workspace: Workspace, id: string, divided: Divided, sync: boolean): void {
-  mkdirSync(workspace.runs(id), { recursive: true, mode: 0o700 });
-  writeJson(path(workspace, id), divided, sync);
-}
 
 /** Whether a task is divided, and whose work its run joins: none while it is planned, and null for any other task. */
 export function breaksOf(workspace: Workspace, task: Pick<Task, 'id' | 'queue' | 'state'>, role: string) {

@@ -1,6 +1,7 @@
 // The plan of a divided task is accepted: its subtasks are filed once, and the task waits for them.
-import { breaksOf, type Divided, depthOf, keepDivided, plannedIn, readDivided } from '../attempt/breakdown.ts';
+import { breaksOf, depthOf, plannedIn } from '../attempt/breakdown.ts';
 import type { Context, Owner } from '../attempt/context.ts';
+import { type Divided, keepDivided, readDivided } from '../attempt/divided.ts';
 import { readRun } from '../attempt/record.ts';
 import { buildsOn } from '../attempt/step.ts';
 import { readWork, writeWork } from '../attempt/work.ts';
@@ -95,7 +96,7 @@ async function file(ctx: Owner, task: Task, spec: TaskSpec, part: Part, on: stri
   };
   const given = Object.fromEntries(Object.entries(data).filter(([, value]) => value !== undefined));
   const depth = depthOf(workspace, task.id) + 1;
-  keepOrigin(workspace, settings.durability, id, { parent: task.id, depth });
+  keepOrigin(workspace, settings.durability, id, { parent: task.id, depth, planned: true });
   await queue.submit({ name: `${id}.md`, content: taskText(given, `${part.body.replaceAll('\0', '').trim()}\n`) });
   queue.intake.handedOver(`${id}.md`);
   ctx.events.emit('transition', { task: id, from: null, to: 'incoming', reason: `a subtask of ${task.id}` });

@@ -1,12 +1,13 @@
-// Whether anybody still waits for a task that a gate has filed, and which of them are held: light, for whoever only looks.
+// Whether anybody still waits for a task that Towpath has filed, and which of them are held: light, for whoever only looks.
+import { isReplaced } from '../attempt/divided.ts';
 import { helpOf } from '../queue/files/subtasks.ts';
 import type { Task } from '../queue/port.ts';
 import type { Place } from './helper.ts';
 
-/** Whether nobody waits for a helper any more: what it came to is told of the task that it was filed for. */
+/** Whether nobody waits any more for a helper, or for a subtask whose plan was made anew: what it came to is told of the task that it was filed for. */
 export async function isPast({ workspace, queue }: Place, id: string): Promise<boolean> {
   const help = helpOf(workspace, id);
-  if (!help) return false;
+  if (!help) return isReplaced(workspace, id);
   const parent = await queue.get(help.parent);
   return parent?.queue !== 'provisional' || !parent.state.awaits?.includes(id);
 }

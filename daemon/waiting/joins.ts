@@ -1,7 +1,7 @@
 // A divided task among those that wait: for all of its subtasks, whatever its file says.
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { readDivided } from '../attempt/breakdown.ts';
+import { readDivided } from '../attempt/divided.ts';
 import type { Workspace } from '../paths.ts';
 import { type Readiness, readiness } from '../queue/dependencies.ts';
 import { parentOf } from '../queue/files/subtasks.ts';

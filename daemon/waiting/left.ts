@@ -21,7 +21,7 @@ export function whyFirst(intake: Intake, waitOf: WaitOf, count: number): Map<str
   return found;
 }
 
-/** Whether a task has failed or is held; one that a gate has filed and that nobody waits for any more is no matter. */
+/** Whether a task has failed or is held; one that Towpath has filed and that nobody waits for any more is no matter. */
 export async function anyBad(place: Place): Promise<boolean> {
   for (const queue of ['failed', 'blocked'] as const) {
     const dir = place.workspace.queue(queue);

@@ -256,9 +256,9 @@ it('where no agent is named or found, the one that planned does the parts, and t
   expect(show(ws, 'big.review-1').data).toMatchObject({ agent: 'bot' });
 });
 
-it('a step that was divided is planned anew when it begins anew, once the step before it is done again', () => {
+it('a step that was divided is planned anew when it begins anew; what failed or was cancelled of the plan before counts for nothing', () => {
   const ws = setUp(
-    `if [ -e "$TOWPATH_WORKSPACE/later" ]; then\n${said([part('two', 'echo 2 > two.txt')])}\nelse\n${said([part('one', 'echo 1 > one.txt')])}\nfi`,
+    `if [ -e "$TOWPATH_WORKSPACE/later" ]; then\n${said([part('two', 'echo 2 > two.txt')])}\nelse\n${said([part('one', 'echo 1 > one.txt'), part('bad', 'exit 3'), part('after', 'true', ['bad'])])}\nfi`,
   );
   const given = '$' + '{SPEC}';
   ws.file(
@@ -270,12 +270,21 @@ it('a step that was divided is planned anew when it begins anew, once the step b
     ].join('\n\n'),
   );
   const { run } = ws.json<{ run: string }>(['workflow', 'run', 'divide']);
-  ws.drain();
-  expect(show(ws, `${run}.2-divide`)).toMatchObject({ queue: 'done' });
-  expect(files(ws, `towpath/${run}.2-divide`)).toEqual(['one.txt']);
+  expect(ws.drain().code).toBe(1);
+  const divide = `${run}.2-divide`;
+  expect(show(ws, divide).subtasks.map(({ queue }) => queue)).toEqual(['done', 'failed', 'blocked']);
+  const needs = () => ws.json<{ needs_you: { id: string }[] }>(['status']).needs_you.map(({ id }) => id);
+  expect(needs()).toEqual([`${divide}.2-bad`]);
   ws.file('later', '');
   expect(ws.run(['workflow', 'retry', run, 'Plan']).code).toBe(0);
-  ws.drain();
-  expect(show(ws, `${run}.2-divide`)).toMatchObject({ queue: 'done', reason: null });
-  expect(files(ws, `towpath/${run}.2-divide`)).toEqual(['two.txt']);
+  expect(ws.drain().code).toBe(0);
+  expect(show(ws, divide)).toMatchObject({ queue: 'done', reason: null });
+  expect(files(ws, `towpath/${divide}`)).toEqual(['two.txt']);
+  expect(files(ws, `towpath/${divide}.1-one`)).toEqual(['one.txt']);
+  for (const old of ['2-bad', '3-after']) expect(show(ws, `${divide}.${old}`).queue).toBe('failed');
+  expect(needs()).toEqual([]);
+  // A part of the plan that counts is another matter.
+  ws.run(['retry', `${divide}.1-two`]);
+  ws.run(['cancel', `${divide}.1-two`]);
+  expect(ws.drain().code).toBe(1);
 });

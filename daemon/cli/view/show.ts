@@ -1,5 +1,6 @@
 // towpath show: all there is to know of one task: its file, its lock, its runs, from the folders and the ledger.
-import { plannedIn, readDivided } from '../../attempt/breakdown.ts';
+import { plannedIn } from '../../attempt/breakdown.ts';
+import { readDivided } from '../../attempt/divided.ts';
 import { TowpathError } from '../../errors.ts';
 import { type Opinion, opinionsOn, type Patch, patchesOf } from '../../gate/opinions.ts';
 import type { Attempt, Ledger } from '../../ledger/ledger.ts';

@@ -128,7 +128,7 @@ async function withAsked(queue: QueuePort, ids: readonly string[], blocked: Task
   return [...all.filter(asks), ...all.filter((task) => !asks(task))];
 }
 
-/** Without those that a gate has filed and that nobody waits for any more. */
+/** Without those that Towpath has filed and that nobody waits for any more. */
 async function present(sources: StatusSources, tasks: Task[]): Promise<Task[]> {
   const past = await Promise.all(tasks.map(({ id }) => isPast(sources, id)));
   return tasks.filter((_, at) => !past[at]);

@@ -15,6 +15,8 @@ const originSchema = z.union([
     parent: z.string(),
     /** 1 for the subtask of a task that is none itself. */
     depth: z.number().int().positive(),
+    /** A subtask that was filed as part of its parent's plan. */
+    planned: z.boolean().optional(),
     /** Of what a gate has filed: by which role, of what its parent's run made; without git there is no commit. */
     of: z
       .object({
