@@ -1,4 +1,4 @@
-// A step of a workflow again, with all that waits for it: written down before the first task is moved, so that a kill leaves nothing half.
+// A step of a workflow again, with all that waits for it: written down before the first task is cancelled, so that a kill leaves nothing half.
 import { beginAnew } from './attempt/anew.ts';
 import { TowpathError } from './errors.ts';
 import { cancel, type Operator, retry } from './operate.ts';
@@ -22,17 +22,9 @@ export async function retryFrom(op: Operator, run: string, name: string): Promis
   const cutOff = runs.rerun(run);
   const finished = cutOff ? await carryOut(op, runs, plan, cutOff) : [];
   if (cutOff?.step === first) return finished;
-  const own = await ownTasks(op, runs, plan, first);
-  const after = afterStep(plan.steps, first);
-  // Each time it is looked anew: while one is ended another may have begun.
-  for (let id = await lastAtWork(op, runs, plan, after); id; id = await lastAtWork(op, runs, plan, after))
-    await cancel(op, id);
-  const tasks = [...own];
-  for (const at of after) tasks.push(...(await againOf(op, runs, plan, at)));
-  // From here to the end nothing else has its turn in this process: nobody claims what is moved before all of it is.
-  const rerun = { step: first, tasks };
-  runs.keepRerun(run, rerun);
-  return carryOut(op, runs, plan, rerun);
+  const begun = { step: first, tasks: await ownTasks(op, runs, plan, first), clears: true };
+  runs.keepRerun(run, begun);
+  return carryOut(op, runs, plan, begun);
 }
 
 /** Goes on with what a kill has cut off. Nothing may be claimed meanwhile. */
@@ -108,8 +100,23 @@ async function againOf(op: Operator, runs: Runs, plan: Plan, at: number): Promis
   });
 }
 
+/** Nothing of what comes after the step is at work any more, and all of it that runs again is written down. */
+async function clear(op: Operator, runs: Runs, plan: Plan, { step, tasks }: Rerun): Promise<Rerun> {
+  const after = afterStep(plan.steps, step);
+  // Each time it is looked anew: while one is ended another may have begun.
+  for (let id = await lastAtWork(op, runs, plan, after); id; id = await lastAtWork(op, runs, plan, after))
+    await cancel(op, id);
+  const all = [...tasks];
+  for (const at of after) all.push(...(await againOf(op, runs, plan, at)));
+  // From here to the end nothing else has its turn in this process: nobody claims what is moved before all of it is.
+  const rerun = { step, tasks: all };
+  runs.keepRerun(plan.run, rerun);
+  return rerun;
+}
+
 /** Each part may be done again: what is in incoming was moved already. Where one cannot be moved, those before it are not moved once more. */
-async function carryOut(op: Operator, runs: Runs, plan: Plan, { step, tasks }: Rerun): Promise<string[]> {
+async function carryOut(op: Operator, runs: Runs, plan: Plan, rerun: Rerun): Promise<string[]> {
+  const { step, tasks } = rerun.clears ? await clear(op, runs, plan, rerun) : rerun;
   const again: string[] = [];
   for (const [n, one] of tasks.entries()) {
     try {

@@ -49,9 +49,11 @@ export interface Again {
   list?: number;
 }
 
-/** What is to run again since a step is: whole before the first task is moved. */
+/** What is to run again since a step is: of the step itself before anything is cancelled, and whole before the first task is moved. */
 export interface Rerun {
   step: number;
+  /** What is at work after the step is to be cancelled first, and only then known. */
+  clears?: boolean;
   /** In this order: each after those that it waits for. */
   tasks: Again[];
 }

@@ -268,10 +268,22 @@ export const SCENARIOS: Scenario[] = [
   ...workflows(),
 ];
 
+function step(name: string, fields: string, script: string): string {
+  return `## ${name}\n\n* **Agent:** [I](../roles/implementer.md)\n${fields}\n~~~sh\n${log('start')}\ntrap '${log('end')}' EXIT\n${script}\n~~~\n\n`;
+}
+
+/** Two steps after the first, side by side, that are not over. */
+function held(): string {
+  return [
+    '---\nagent: shell\n---\n# Held\n\n',
+    step('First', '', 'echo first > first'),
+    ...['One', 'Two'].map((name) => step(name, '* **After:** First\n* **Review:** human\n', `echo > ${name}`)),
+    step('Last', '* **After:** One, Two\n', 'echo last > last'),
+  ].join('');
+}
+
 /** A run of a workflow with a condition, a list, a step that fails and one that is skipped. */
 function steps(): string {
-  const step = (name: string, fields: string, script: string) =>
-    `## ${name}\n\n* **Agent:** [I](../roles/implementer.md)\n${fields}\n~~~sh\n${log('start')}\ntrap '${log('end')}' EXIT\n${script}\n~~~\n\n`;
   return [
     '---\nagent: shell\n---\n# Steps\n\n',
     // biome-ignore-start lint/suspicious/noTemplateCurlyInString: variables of the workflow
@@ -312,6 +324,15 @@ function workflows(): Scenario[] {
         await made.drain();
       },
       command: (made) => ['workflow', 'retry', runIn(made), 'List'],
+    },
+    {
+      // What comes after the step waits for a person: it is cancelled before all runs again.
+      ...{ name: 'workflow-cut', settings: world.settings, files: { 'workflows/steps.workflow.md': held() } },
+      prepare: async (made) => {
+        await made.run(command);
+        await made.drain();
+      },
+      command: (made) => ['workflow', 'retry', runIn(made), 'First'],
     },
   ];
 }

@@ -24,6 +24,7 @@ const SHORT: Record<string, number> = {
   'workflow-run': 45,
   'workflow-retry': 300,
   'workflow-again': 12,
+  'workflow-cut': 12,
 };
 
 /** Those that the whole suite has time for. */

@@ -230,6 +230,38 @@ it(
   SLOW_MS,
 );
 
+it(
+  'a retry that was killed while it cancelled what is at work is carried on by the next start',
+  async () => {
+    const ws = make();
+    does(ws, '2-after', `[ -e '${ws.path('go')}' ] || sleep 1000`);
+    const daemon = await ws.start();
+    const run = await start(ws, steps(['First', '', 'First.'], ['After', '* **After:** First\n', 'After.']));
+    const [first, after] = [`${run}.1-first`, `${run}.2-after`];
+    await until(
+      () => ran(ws).includes(after),
+      'it is at work',
+      SLOW_MS / 2,
+      () => ws.output,
+    );
+    daemon.kill('SIGKILL');
+    await until(() => daemon.signalCode !== null, 'the daemon is dead');
+    ws.file('go', '');
+    const kept = { step: 0, clears: true, tasks: [{ id: first, how: 'anew' }] };
+    ws.file(`.towpath/workflows/${run}/rerun.json`, JSON.stringify(kept));
+    await ws.start();
+    await until(
+      () => ran(ws).length === 4,
+      'both run again',
+      SLOW_MS / 2,
+      () => ws.output,
+    );
+    expect(ran(ws)).toEqual([first, after, first, after]);
+    await ws.reaches(after, 'done', SLOW_MS);
+  },
+  SLOW_MS,
+);
+
 /** `Break` fails at first, and then says the list of `Each`. */
 const CHAIN = steps(
   ['Begin', '* **Output:** ${B}\n', 'Begin.'],
