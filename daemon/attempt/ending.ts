@@ -18,7 +18,7 @@ export type Ending =
       base?: string;
       verdict?: Verdict;
     }
-  | { kind: 'hold'; reason: string; waits_for: WaitsFor }
+  | { kind: 'hold'; reason: string; waits_for: WaitsFor; outcome?: Outcome }
   | { kind: 'later'; reason: string; delay_ms: number | null }
   /** The work stands, its answer does not fit: the session is asked once more, and no attempt is spent. */
   | { kind: 'ask'; reason: string };
@@ -61,7 +61,10 @@ export function decide(state: State, run: number | null, ending: Ending, policy:
   if (ending.kind === 'hold')
     return {
       to: 'blocked',
-      state: { reason: clip(ending.reason), waits_for: ending.waits_for, not_before: undefined },
+      state: {
+        ...{ reason: clip(ending.reason), waits_for: ending.waits_for, not_before: undefined },
+        ...(ending.outcome ? { outcome: ending.outcome } : {}),
+      },
     };
   if (ending.kind === 'later') {
     const delay = ending.delay_ms ?? policy.initial;

@@ -38,7 +38,8 @@ export function unjoined({ id }: Pick<Task, 'id'>, ending: Ending): Ending {
     ending.outcome as 'conflict' | 'check_failed' | 'rejected'
   ];
   const todo = `mend it in the worktree and commit, or send a subtask back with "towpath retry"; then "towpath retry ${id}" joins again, and "towpath cancel ${id}" gives it up`;
-  return { kind: 'hold', reason: `what its subtasks made ${what}: ${ending.reason}; ${todo}`, waits_for: 'operator' };
+  const reason = `what its subtasks made ${what}: ${ending.reason}; ${todo}`;
+  return { kind: 'hold', reason, waits_for: 'operator', outcome: ending.outcome };
 }
 
 /** Writes the run down as if an agent had made it: what comes next is the same. */

@@ -154,7 +154,6 @@ export async function turnBack(ctx: Owner, task: Task, plan: Plan | null, ending
   const settlement = decide(task.state, task.state.runs ?? null, joins ? unjoined(task, ending) : ending, policy);
   if (joins && ending.kind === 'outcome')
     Object.assign(settlement.state, {
-      outcome: ending.outcome,
       feedback: addFeedback(task.state.feedback, ending, policy.now, task.state.runs ?? null),
     });
   const moved = await ctx.queue.move(task.id, 'provisional', {

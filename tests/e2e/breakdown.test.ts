@@ -180,6 +180,12 @@ it('what was joined and fails its check, or does not fit together, waits for a p
   expect(shown.feedback.at(-1)!.message).toContain('missing.txt');
   expect(show(ws, 'clash').reason).toContain('what its subtasks made cannot be joined: ');
   expect(show(ws, 'clash').reason).toContain('same.txt');
+  // What is offered is what helps: joined again as it is, it would come to the same.
+  const next = ws.json<{ needs_you: { id: string; next: string }[] }>(['status']).needs_you;
+  for (const id of ['big', 'clash'])
+    expect(next.find((one) => one.id === id)?.next).toBe(
+      `cd ${ws.path('.worktrees', `task-${id}`)}  # mend it and commit, or retry the subtask at fault; then: towpath retry ${id}`,
+    );
   ws.file('.worktrees/task-big/missing.txt', 'here\n');
   ws.run(['retry', 'big']);
   ws.drain();

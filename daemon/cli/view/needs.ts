@@ -1,4 +1,7 @@
 // What a task that does not move asks of a person: why, and the command that answers it.
+import { readDivided } from '../../attempt/divided.ts';
+import { readWork } from '../../attempt/work.ts';
+import type { Workspace } from '../../paths.ts';
 import type { Task } from '../../queue/port.ts';
 import type { Queue } from '../../task/terms.ts';
 import { clean, truncate } from './style.ts';
@@ -17,8 +20,8 @@ export interface Need {
 export const asks = ({ queue, state }: Task): boolean => queue === 'blocked' && state.waits_for === 'answer';
 
 /** Null when nobody has to act: it runs, it is done, or it waits for something that comes by itself. */
-export function needOf(task: Task): Need | null {
-  const found = whatNext(task);
+export function needOf(workspace: Workspace, task: Task): Need | null {
+  const found = whatNext(workspace, task);
   if (!found) return null;
   const { state } = task;
   return {
@@ -31,7 +34,7 @@ export function needOf(task: Task): Need | null {
   };
 }
 
-function whatNext(task: Task): { why: string; next: string } | null {
+function whatNext(workspace: Workspace, task: Task): { why: string; next: string } | null {
   const { state, queue } = task;
   const id = shellWord(task.id);
   const why = task.refusal ?? state.reason ?? '';
@@ -54,8 +57,16 @@ function whatNext(task: Task): { why: string; next: string } | null {
     case 'paused':
       return { why: why || 'paused', next: `towpath resume ${id}` };
     default:
-      return { why: why || 'moved to blocked/ by hand', next: `towpath retry ${id}` };
+      return { why: why || 'moved to blocked/ by hand', next: mendJoin(workspace, task) ?? `towpath retry ${id}` };
   }
+}
+
+/** What the subtasks made and is no good comes to the same as long as nothing is mended. */
+function mendJoin(workspace: Workspace, { id, state: { outcome } }: Task): string | null {
+  if (outcome !== 'rejected' && outcome !== 'check_failed' && outcome !== 'conflict') return null;
+  const worktree = readDivided(workspace, id) ? readWork(workspace, id)?.worktree : undefined;
+  if (worktree === undefined) return null;
+  return `cd ${shellWord(worktree)}  # mend it and commit, or retry the subtask at fault; then: towpath retry ${shellWord(id)}`;
 }
 
 /** A refused file is the same after another try: it has to be mended first. */

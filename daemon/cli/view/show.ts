@@ -66,7 +66,7 @@ export async function gatherShow({ workspace, queue, ledger }: ShowSources, id: 
   const read = task.queue === 'claimed' ? readLock(workspace.lock(task.id)) : null;
   const lock = read === 'unreadable' ? null : read;
   const json = toJson(task, lock);
-  const need = needOf(task);
+  const need = needOf(workspace, task);
   const runs = mergeRuns(readRuns(workspace, task.id), ledger.attempts({ task: task.id }));
   const subtasks = await Promise.all(
     filedBy(workspace, id).map(async (one) => ({ id: one, queue: (await queue.get(one))?.queue ?? null })),

@@ -92,7 +92,7 @@ export async function gatherStatus(sources: StatusSources): Promise<Status> {
     },
     counts,
     running: await Promise.all(claimed.map((task) => runningOf(task, sources, now))),
-    needs_you: stuck.flatMap((task) => needOf(task) ?? []),
+    needs_you: stuck.flatMap((task) => needOf(workspace, task) ?? []),
     waiting: [
       ...(daemon
         ? Object.entries(daemon.waiting).map(([id, reason]) => ({ id, reason }))
