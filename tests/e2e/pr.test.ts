@@ -125,6 +125,20 @@ describe('a pull request', () => {
         'Try authenticating with:  gh auth login: put it right; then "towpath accept t"',
     });
     rmSync(join(gh, 'fails'));
+    // It does not say whether there is one: none is opened.
+    const settings = read(ws.path('towpath.yaml'));
+    for (const [said, told] of [
+      ['echo all is well', 'exited with 0 and printed no JSON with a state'],
+      ['true', 'exited with 0 and printed nothing'],
+      ['no-such-program', 'exited with 127'],
+    ]) {
+      ws.file('towpath.yaml', settings.replace('pr: {', `pr: {status: [sh, -c, '${said}'], `));
+      ws.run(['accept', 't']);
+      expect(ws.drain([], env).code).toBe(1);
+      expect(ws.show('t')).toMatchObject({ queue: 'blocked', reason: expect.stringContaining(`sh ${told}`) });
+    }
+    ws.file('towpath.yaml', settings);
+    expect(existsSync(join(gh, 'created'))).toBe(false);
     // A stranger's branch of that name is never written over.
     gitIn(remote, 'update-ref', '-d', 'refs/heads/towpath/t');
     const stranger = ws.git('commit-tree', 'main^{tree}', '-m', 'stranger').trim();

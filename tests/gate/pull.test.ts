@@ -89,7 +89,8 @@ it('tells what may pass from what a person must put right, by exit codes and by 
   ] as const;
   for (const [code, text] of lasting) expect(await told(code, text), text).toMatchObject({ passes: false });
   expect(await told(1, 'a.\n\nb\nc\nd\ne')).toEqual({ problem: 'sh exited with 1: a; b; …; d; e', passes: false });
-  expect(await runProgram(ctx, ['/no/such'], { cwd: '/', places })).toMatchObject({ passes: false });
+  for (const argv of [['/no/such'], ['sh', '-c', 'no-such-program'], ['sh', '-c', 'kill -9 $$']])
+    expect(await runProgram(ctx, argv, { cwd: '/', places })).toMatchObject({ passes: false, mute: true });
   expect(await runProgram(ctx, ['bin/env', 'echo', './bin', '{id}'], { cwd: '/tmp', places })).toEqual({
     stdout: `/usr/bin ${places.id}\n`,
   });

@@ -35,10 +35,11 @@ export const fillIn = (argv: readonly string[], places: Places): string[] =>
     word.replace(/\{(id|branch|base|title|remote|body_file)\}/g, (_, name: keyof Places) => places[name]),
   );
 
-/** A program that failed; `passes`: in a while it may not. */
+/** A program that failed; `passes`: in a while it may not. `mute`: it could not be run, or was killed, and so has said nothing. */
 export interface Problem {
   problem: string;
   passes: boolean;
+  mute?: boolean;
 }
 
 /** What it printed, or why it did not exit with 0. */
@@ -63,11 +64,14 @@ export async function runProgram(
   return {
     problem: redact(done.spawnError ?? `${argv[0]} ${how}${said ? `: ${said}` : ''}`),
     passes: done.timedOut || done.code === TRY_LATER || PASSES.test(done.stderr),
+    ...(done.code === null || done.code >= NOT_RUN ? { mute: true } : {}),
   };
 }
 
 /** As hooks say it. */
 const TRY_LATER = 75;
+/** From here on a code is a shell's own: it could not run what it was to run, or that was killed. */
+const NOT_RUN = 126;
 /**
  * How gh tells that a server could not be reached, or answered that it cannot just now: it exits with 1 whatever it is, but the
  * lines are its own and Go's, and fixed.

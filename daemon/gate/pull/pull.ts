@@ -93,6 +93,8 @@ async function open(ctx: Context, one: Offered, signal: AbortSignal): Promise<st
   if ('state' in there && there.state !== 'NONE' && (there.state === 'OPEN' || isThis))
     return writePull(ctx, id, { ...record, opened: commit, url: there.url }).url;
   if ('problem' in there && there.passes) throw new Later(there.problem);
+  // Whether there is one is not known: a second one would be worse than none.
+  if ('problem' in there && there.mute) throw new TowpathError('failed', there.problem, 'put pr.status right');
   record = writePull(ctx, id, { ...record, opening: commit, before: 'state' in there ? there.url : before });
   mkdirSync(join(places.body_file, '..'), { recursive: true, mode: 0o700 });
   const evidence = readJson<Evidence[]>(join(places.body_file, '..', 'checks.json')) ?? [];
@@ -117,8 +119,9 @@ async function ask(
   const { status } = ctx.settings.pr;
   const asked = await runProgram(ctx, status, { cwd: work.repo, places, signal });
   if ('problem' in asked) return asked;
-  const problem = `${status[0]} printed no JSON with a state`;
-  return readStatus(asked.stdout) ?? { problem, passes: false };
+  const printed = asked.stdout.trim() === '' ? 'nothing' : 'no JSON with a state';
+  const problem = `${status[0]} exited with 0 and printed ${printed} ({"state": "NONE"} where there is no pull request)`;
+  return readStatus(asked.stdout) ?? { problem, passes: false, mute: true };
 }
 
 /** What was said of what is offered. */
