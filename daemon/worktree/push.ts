@@ -1,6 +1,7 @@
 // Pushes a task's branch to a remote: never over what somebody else has put there, and never waiting for a person.
 import type { RunResult } from '../process/run.ts';
-import { type Git, GitProblem, git } from './git.ts';
+import { pushedTo } from './address.ts';
+import { GitProblem, git } from './git.ts';
 import { pushLarge } from './lfs.ts';
 import { talk } from './remote.ts';
 import { openRepo } from './repo.ts';
@@ -30,8 +31,9 @@ export async function push(repoDir: string, { remote, branch, commit, ours, env,
   const run = git(root);
   const options = { env, signal, timeout_ms: PUSH_MS };
   const ref = `refs/heads/${branch}`;
-  const at = await addressOf(run, remote);
-  const asked = await talk(root, ['ls-remote', '--', at, ref], { ...options, timeout_ms: ASK_MS });
+  const at = await pushedTo(run, remote);
+  const telling = { ...options, env: { ...env, ...at.env } };
+  const asked = await talk(root, ['ls-remote', '--', at.name, ref], { ...telling, timeout_ms: ASK_MS });
   if (asked.code !== 0) throw unreached(`${remote} cannot be read`, asked);
   const there = /^[0-9a-f]{40,64}/.exec(asked.stdout)?.[0] ?? null;
   if (there === commit) return;
@@ -40,24 +42,9 @@ export async function push(repoDir: string, { remote, branch, commit, ours, env,
   const what = `${branch} cannot be pushed to ${remote}`;
   const large = await pushLarge(root, { remote, commit, ref, there }, options);
   if (large) throw unreached(what, large);
-  const args = ['push', '-q', '--porcelain', '--no-verify', ...force, '--', at, `${commit}:${ref}`];
-  const pushed = await talk(root, args, options);
+  const args = ['push', '-q', '--porcelain', '--no-verify', ...force, '--', at.name, `${commit}:${ref}`];
+  const pushed = await talk(root, args, telling);
   if (pushed.code !== 0) throw refusal(what, pushed) ?? unreached(what, pushed);
-}
-
-/** The remote by its name, or by the address that it is pushed to where that is another one: there is what is replaced. */
-async function addressOf(run: Git, remote: string): Promise<string> {
-  const [from, to] = await Promise.all([
-    run.ask(['remote', 'get-url', '--', remote]),
-    run.ask(['remote', 'get-url', '--push', '--', remote]),
-  ]);
-  if (from === null && !/[:/]/.test(remote))
-    throw new GitProblem(
-      'git_failed',
-      `there is no remote "${remote}" in ${run.dir}`,
-      `add it (git remote add ${remote} ADDRESS), or set pr.remote`,
-    );
-  return from === to ? remote : (to ?? remote);
 }
 
 /** The remote has answered, and does not take it: a line of `--porcelain` that begins with a mark. Null: it has not come that far. */

@@ -73,6 +73,30 @@ test('where it is pushed to another address than it is fetched from, that one is
   await offer(repo, work);
   await offer(repo, work);
   expect(at(remote)).toBe(work);
+  expect(sh(repo, 'rev-parse', 'refs/remotes/origin/towpath/t')).toBe(work);
+});
+
+test('a password of the address reaches the server, and no command line', async () => {
+  const { repo, work } = pair();
+  const seen: (string | undefined)[] = [];
+  const server: Server = createServer(({ headers }, response) => {
+    seen.push(headers.authorization);
+    if (process.platform === 'linux') seen.push(...speaking('gehe').map((pid) => `in the command line of ${pid}`));
+    response.writeHead(403);
+    response.end();
+  });
+  servers.push(server);
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  const address = `http://me:gehe%40im@127.0.0.1:${port}/o/r.git`;
+  sh(repo, 'remote', 'set-url', '--push', 'origin', address);
+  const basic = `Basic ${Buffer.from('me:gehe@im').toString('base64')}`;
+  const offered = async (remote: string) =>
+    (await problem(offer(repo, work, { remote, env: { no_proxy: '127.0.0.1' } }), 'git_failed')).line;
+  expect(await offered('origin')).toMatch(/returned error: 403/);
+  sh(repo, 'remote', 'add', 'other', address);
+  expect(await offered('other')).toMatch(/returned error: 403/);
+  expect(seen).toEqual([basic, basic]);
 });
 
 test('an HTTP server that wants a password, refuses or is down: nobody is asked, and only the last may pass', async () => {
