@@ -21,6 +21,8 @@ export interface Evidence {
   command: string;
   /** The role of the agent that named it; the others are the user's own. */
   by?: string;
+  /** It had failed, and this is what came of it the second time. */
+  again?: boolean;
   code: number | null;
   ok: boolean;
   /** Head and tail of what it printed, both streams. */
@@ -91,8 +93,8 @@ export function commandOf(check: ToRun): { argv: string[] } & Pick<Evidence, 'co
 }
 
 /** A command as it is told, with who named it. */
-export const commandText = ({ command, by }: Pick<Evidence, 'command' | 'by'>): string =>
-  by === undefined ? `\`${command}\`` : `\`${inLine(command)}\` (by the ${by})`;
+export const commandText = ({ command, by, again }: Pick<Evidence, 'command' | 'by' | 'again'>): string =>
+  by === undefined ? `\`${command}\`` : `\`${inLine(command)}\` (by the ${by}${again ? ', tried twice' : ''})`;
 
 /** An agent wrote it: nothing in it shall pass for more than a command. */
 const COMMAND_CHARS = 500;

@@ -221,18 +221,27 @@ it('killed while the tester runs, and while its command does: its tests are put 
   tidy(ws);
 }, 90_000);
 
-it('what a tester named is run again by the train, on the base that has moved', () => {
-  const ws = setUp({ tester: answers(evidence([['sh', '-c', 'test ! -e late']])) }, 'on_accept: merge\n', 1);
-  ws.drop('t', shellTask('echo apple > made.txt', 'review: [tester, human]\n'));
+it('what a tester named is run again by the train, on the base that has moved, and once more where it fails', () => {
+  const at = (name: string) => `"$TOWPATH_WORKSPACE/.towpath/${name}"`;
+  const script = `test ! -e late || test -e ${at('second')} || { test ! -e ${at('flaky')} || touch ${at('second')}; false; }`;
+  const ws = setUp({ tester: answers(evidence([['sh', '-c', script]])) }, 'on_accept: merge\n', 1);
+  for (const id of ['t', 'u']) ws.drop(id, shellTask(`echo apple > ${id}.txt`, 'review: [tester, human]\n'));
   expect(ws.drain().code).toBe(0);
   ws.file('late', 'x\n');
   ws.git('add', 'late');
   ws.git('commit', '-qm', 'late');
+  ws.file('.towpath/flaky', '');
+  ws.run(['accept', 'u']);
+  expect(ws.drain().code).toBe(0);
+  expect(show(ws, 'u')).toMatchObject({ queue: 'done', outcome: 'ok' });
+  expect(checks(ws, 'u', 1)).toMatchObject([{ by: 'tester', ok: true, again: true }]);
+  for (const name of ['flaky', 'second']) rmSync(ws.path('.towpath', name));
   ws.run(['accept', 't']);
   expect(ws.drain().code).toBe(1);
   expect(show(ws, 't')).toMatchObject({
     ...{ queue: 'failed', outcome: 'check_failed' },
-    reason: expect.stringContaining('merged with main: `sh -c test ! -e late` (by the tester) exited with 1'),
+    reason: expect.stringMatching(/^merged with main: `sh -c .*` \(by the tester, tried twice\) exited with 1/),
+    feedback: [{ message: expect.stringMatching(/^The check `sh -c .*` \(by the tester, tried twice\) failed with/m) }],
   });
-  expect(ws.git('log', '-1', '--format=%s', 'main').trim()).toBe('late');
+  expect(ws.git('log', '-1', '--format=%an', 'main', '--', 't.txt')).toBe('');
 }, 60_000);

@@ -34,16 +34,18 @@ export function keepEvidence(ctx: Pick<Context, 'workspace'>, rider: Rider, evid
   if (evidence.length > 0) writeJson(evidenceOf(ctx, rider), redactAll(evidence));
 }
 
-/** Runs the checks of those up to the last rider where the train stands. */
-export function prove(
+/**
+ * Runs the checks of those up to the last rider where the train stands. A command that an agent has named and that fails is tried once
+ * more: it may fail by chance, and it sends accepted work back.
+ */
+export async function prove(
   ctx: Context,
   riders: readonly Rider[],
   { dir, tree, signal }: { dir: string; tree: string; signal: AbortSignal },
 ): Promise<Evidence[]> {
   const last = riders.at(-1)!;
   const attempt = last.task.state.runs ?? 1;
-  return runChecks({
-    checks: allChecks(riders),
+  const given = {
     cwd: dir,
     allow: ctx.settings.env,
     set: {
@@ -55,7 +57,15 @@ export function prove(
     timeout_ms: Math.max(...riders.map(({ plan }) => plan.timeout_ms)),
     tree,
     signal,
-    onDone: ({ command, code, ok, duration_ms, by }) =>
+    onDone: ({ command, code, ok, duration_ms, by }: Evidence) =>
       ctx.events.emit('check_finished', { task: last.task.id, attempt, command, code, ok, tree, duration_ms, by }),
-  });
+  };
+  const checks = allChecks(riders);
+  const evidence = await runChecks({ checks, ...given });
+  for (const [at, { by, ok }] of evidence.entries()) {
+    if (ok || by === undefined || signal.aborted) continue;
+    const [again] = await runChecks({ checks: [checks[at]!], ...given });
+    if (again) evidence[at] = { ...again, again: true };
+  }
+  return evidence;
 }
