@@ -50,9 +50,21 @@ async function move(op: Operator, task: Task, to: Queue, state: Settlement['stat
 export async function accept(op: Operator, id: string): Promise<Task> {
   const task = await find(op, id, 'provisional', 'blocked');
   const held = task.state.waits_for === 'merge' || task.state.waits_for === 'pr';
-  const done = await acceptResult(op, task.queue === 'provisional' || held ? task : await find(op, id, 'provisional'));
+  if (task.queue === 'blocked' && !held) await find(op, id, 'provisional');
+  const taken = await fromGate(op, task);
+  const done = taken.queue === 'done' ? taken : await acceptResult(op, taken);
   await callOff(op, id);
   return done;
+}
+
+/** A result that a person decides on: a gate that is at work on it lets go and does not take it up again. It may have come to its end. */
+async function fromGate(op: Operator, task: Task): Promise<Task> {
+  const { id, queue, state } = task;
+  if (queue !== 'provisional' || (state.waits_for !== undefined && !state.awaits)) return task;
+  const mark = { reason: `waits for the word of a person`, waits_for: 'review', awaits: gone } as const;
+  await op.queue.move(id, 'provisional', { to: 'provisional', state: mark });
+  await op.endRunning(id, 'cancel');
+  return find(op, id, 'provisional', 'done');
 }
 
 /** A person has decided: who still reviews or mends need not. */
@@ -65,7 +77,8 @@ async function callOff(op: Operator, id: string): Promise<void> {
 
 /** provisional → incoming with feedback, or failed when the attempts are spent. */
 export async function reject(op: Operator, id: string, message: string): Promise<Task> {
-  const task = await find(op, id, 'provisional');
+  const task = await fromGate(op, await find(op, id, 'provisional'));
+  if (task.queue === 'done') await find(op, id, 'provisional');
   const back = await turnBack(
     op,
     task,

@@ -8,12 +8,26 @@ import type { StateChange } from '../task/terms.ts';
 import { acceptTree } from '../worktree/tree.ts';
 import { breakDown, isPlan } from './breakdown.ts';
 import { handIn, leadsTo } from './hand-in.ts';
+import { takeOff } from './trial.ts';
 
 /**
  * Moves a task from provisional/ to done/, or hands it on to be merged or offered; a plan is carried out. Every step may be done again. Throws GitProblem
  * `conflict` when a minor task's work no longer fits.
  */
 export async function accept(ctx: Owner, task: Task): Promise<Task> {
+  underWay.add(task.id);
+  try {
+    return await carryOut(ctx, task);
+  } finally {
+    underWay.delete(task.id);
+  }
+}
+
+const underWay = new Set<string>();
+/** Whether this process is about to accept a task: nobody begins that once more. */
+export const isBeingAccepted = (id: string): boolean => underWay.has(id);
+
+async function carryOut(ctx: Owner, task: Task): Promise<Task> {
   if (isPlan(ctx, task)) return breakDown(ctx, task);
   const to = leadsTo(ctx, task);
   if (to !== 'branch') return handIn(ctx, task, to);
@@ -49,6 +63,7 @@ export async function finishTask(ctx: Owner, task: Task, change: StateChange): P
 
 /** Puts the work where it belongs and clears the place it was done in. Returns what of the state changed. */
 export async function land(ctx: Pick<Context, 'workspace' | 'settings' | 'events'>, task: Task): Promise<StateChange> {
+  await takeOff(ctx, task);
   const work = readWork(ctx.workspace, task.id);
   // From here on a crash leads back here, and not to the checks: the place where they ran may be gone already.
   if (work && !work.accepted) writeWork(ctx, task.id, { ...work, accepted: true });

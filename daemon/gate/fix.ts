@@ -78,6 +78,7 @@ export async function tryFix(
   // Killed with the patch in it, a worktree whose task has no commit of its own still lies at that.
   const { tree } = await changes(worktree, trial.commit!, trial.commit!);
   await clear(work, trial);
+  keep(ctx, task.id, id, { tries: [...(made.test === null ? [] : [made.test]), made.commit] });
   const brought: Brought[] = with_test ? [{ argv: fix.command!, by: FIXER, wrap }] : [];
   if (made.test !== null) {
     await moveTo(worktree, made.test);

@@ -19,6 +19,7 @@ import type { Waiting } from './helper.ts';
 import { type Judged, prove } from './prove.ts';
 import { review, standing } from './review.ts';
 import { isTested, untested } from './tests.ts';
+import { takeOff } from './trial.ts';
 
 /** Takes a task in provisional/ to done/, back to incoming/, to failed/ or blocked/, or leaves it there to be reviewed. */
 export async function gate(ctx: Context, found: Task, signal: AbortSignal): Promise<Task | null> {
@@ -148,6 +149,7 @@ async function waitForReview(ctx: Context, task: Task, by: 'human' | Waiting): P
 /** Back to work, or to the operator, or to the end: by the outcome table. */
 export async function turnBack(ctx: Owner, task: Task, plan: Plan | null, ending: Ending): Promise<Task> {
   await close(ctx, task);
+  await takeOff(ctx, task);
   const { retry } = ctx.settings;
   const policy = policyOf(retry, plan?.max_attempts ?? task.spec.max_attempts ?? retry.max_attempts);
   const joins = plan ? plan.joins !== null : isJoin(ctx, task);

@@ -8,6 +8,7 @@ import { helpOf } from '../queue/files/subtasks.ts';
 import type { Task } from '../queue/port.ts';
 import type { OnAccept } from '../task/terms.ts';
 import { tipOf } from '../worktree/land.ts';
+import { takeOff } from './trial.ts';
 
 /** What acceptance leads to: only a branch with work on it can be merged or offered, and a review's never is. */
 export function leadsTo({ workspace, settings }: Pick<Context, 'workspace' | 'settings'>, task: Task): OnAccept {
@@ -18,6 +19,7 @@ export function leadsTo({ workspace, settings }: Pick<Context, 'workspace' | 'se
 
 /** Hands an accepted branch on. May be done again: who was accepted first is merged first. */
 export async function handIn(ctx: Owner, task: Task, to: 'merge' | 'pr'): Promise<Task> {
+  await takeOff(ctx, task);
   const work = readWork(ctx.workspace, task.id)!;
   const commit = await tipOf(work.repo, work.branch!);
   const handed = work.handed?.commit === commit ? work.handed : { commit, at: now() };

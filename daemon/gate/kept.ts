@@ -11,6 +11,8 @@ import { type Place, runOf } from './helper.ts';
 export interface Kept {
   /** Of a patch: none is tried twice. */
   hash?: string;
+  /** The commits that it is tried at: written down before the worktree is put there. */
+  tries?: string[];
   /** The commit with it. */
   put?: string;
   /** That commit is the work. */

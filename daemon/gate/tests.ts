@@ -73,6 +73,7 @@ export async function bringTests(
     return { trial: { ...trial, took: true, kept }, tested };
   }
   await clear(work, trial);
+  keep(ctx, task.id, trial.id, { tries: [commit] });
   await moveTo(worktree, commit);
   return { trial: await stay(ctx, task, trial, { put: commit, files, brought }), tested };
 }

@@ -1,12 +1,15 @@
 // What a helper has made, a patch or tests, is put on top of a task's work: with a record of how far that has come, so that nothing is done twice.
 import type { Context } from '../attempt/context.ts';
 import { readRun } from '../attempt/record.ts';
-import { keepWork, type Work } from '../attempt/work.ts';
+import { keepWork, readWork, type Work } from '../attempt/work.ts';
 import { filedBy, type Help, helpOf } from '../queue/files/subtasks.ts';
 import type { Task } from '../queue/port.ts';
 import { changes } from '../worktree/commit.ts';
+import { git } from '../worktree/git.ts';
 import { moveTo } from '../worktree/patch.ts';
+import { shaOf } from '../worktree/refs.ts';
 import { salvage } from '../worktree/salvage.ts';
+import { restoreWorktree } from '../worktree/worktree.ts';
 import { ANY, endOf, runOf } from './helper.ts';
 import { allKept, type Kept, keep } from './kept.ts';
 
@@ -53,6 +56,17 @@ export async function clear({ worktree }: Work, { kind, parent, attempt }: Trial
 export async function takeBack({ worktree }: Work, { id, commit }: Trial, tree: string): Promise<void> {
   await moveTo(worktree, commit!);
   if ((await changes(worktree, commit!)).tree !== tree) throw new Error(`what ${id} made could not be taken back`);
+}
+
+/** Whoever decides on a task meanwhile decides on the work: what is only being tried, or was when a kill came, is taken off the branch. */
+export async function takeOff({ workspace }: Pick<Context, 'workspace'>, { id, state }: Task): Promise<void> {
+  const tried = Object.values(allKept({ workspace }, id)).flatMap(({ on, tries = [] }) => (on ? [] : tries));
+  const work = tried.length > 0 ? readWork(workspace, id) : null;
+  const commit = state.commit ?? work?.start;
+  if (work?.kind !== 'worktree' || !commit) return;
+  const { repo, worktree, branch } = work;
+  const tip = await shaOf(git(repo), `refs/heads/${branch}`);
+  if (tip !== null && tried.includes(tip)) await restoreWorktree(repo, worktree, branch!, commit);
 }
 
 /** The author of what came from a helper, and the message of the commit. */

@@ -5,6 +5,7 @@ import type { Context } from '../attempt/context.ts';
 import { answered } from '../attempt/question.ts';
 import { readWork } from '../attempt/work.ts';
 import { formatDuration, now } from '../clock.ts';
+import { isBeingAccepted } from '../gate/accept.ts';
 import { helpersOver } from '../gate/helper.ts';
 import { findCycle } from '../queue/dependencies.ts';
 import { isTaskName, stemOf } from '../queue/files/read.ts';
@@ -108,7 +109,8 @@ export class Blocked {
           (awaits && (await helpersOver(this.#ctx, task)));
       if (isDue) found.push(task);
     }
-    return found;
+    // A command may have moved it meanwhile, or be about to.
+    return found.filter(({ id, path }) => existsSync(path) && !isBeingAccepted(id));
   }
 
   /** When the next question gets the default answer, ms; null when none does. */

@@ -195,6 +195,37 @@ it('killed while the fix runs, and while its patch is checked: it is tried once,
   tidy(ws);
 }, 90_000);
 
+it('accepted or sent back by a person while a patch is checked: the patch is taken back first', async () => {
+  const ws = setUp(answer(patch('worse')), 'concurrency: 4\n');
+  const check = 'grep -q worse f && { touch ../../.towpath/checks-$TOWPATH_TASK_ID; sleep 1000; }; grep -q good f';
+  const work = shellTask('[ "$TOWPATH_ATTEMPT" = 1 ] && echo bad > f || echo good > f', `checks: ['${check}']\n`);
+  for (const id of ['a', 'r', 'k']) ws.drop(id, work);
+  const daemon = await ws.start();
+  for (const id of ['a', 'r', 'k'])
+    await until(
+      () => existsSync(ws.path(`.towpath/checks-${id}`)),
+      `the patch of ${id} is checked`,
+      30_000,
+      () => ws.output,
+    );
+  const { commit } = ws.show('a');
+  expect(ws.run(['accept', 'a'])).toMatchObject({ code: 0, stdout: 'a is in done/\n' });
+  expect(ws.git('rev-parse', 'towpath/a').trim()).toBe(commit);
+  expect(ws.git('show', 'towpath/a:f')).toBe('bad\n');
+  expect(ws.run(['reject', 'r', '-m', 'write good']).code).toBe(0);
+  await ws.reaches('r', 'done', 30_000);
+  expect(ws.git('show', 'towpath/r:f')).toBe('good\n');
+  expect(ws.git('log', '--format=%an', 'main..towpath/r').trim().split('\n')).toEqual(['shell', 'shell']);
+  expect(ws.output).not.toContain('broke off');
+  // Killed in the midst of it, the patch lies on the branch.
+  daemon.kill('SIGKILL');
+  await until(() => daemon.signalCode !== null, 'it is dead');
+  const kept = ws.show('k').commit;
+  expect(ws.git('rev-parse', 'towpath/k').trim()).not.toBe(kept);
+  expect(ws.run(['accept', 'k'])).toMatchObject({ code: 0, stdout: 'k is in done/\n' });
+  expect(ws.git('rev-parse', 'towpath/k').trim()).toBe(kept);
+}, 90_000);
+
 it('killed while a patch for a run without changes is checked: it is taken back all the same', async () => {
   const ws = setUp(answer(patch('worse')), '', 1);
   ws.file('f', 'bad\n');
