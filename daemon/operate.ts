@@ -9,7 +9,7 @@ import { answered } from './attempt/question.ts';
 import { now } from './clock.ts';
 import { messageOf, TowpathError } from './errors.ts';
 import { accept as acceptResult } from './gate/accept.ts';
-import { turnBack } from './gate/gate.ts';
+import { close, turnBack } from './gate/gate.ts';
 import { openHelpers } from './gate/helper.ts';
 import { endTree } from './process/end.ts';
 import type { Settlement, Task } from './queue/port.ts';
@@ -52,19 +52,18 @@ export async function accept(op: Operator, id: string): Promise<Task> {
   const held = task.state.waits_for === 'merge' || task.state.waits_for === 'pr';
   if (task.queue === 'blocked' && !held) await find(op, id, 'provisional');
   const taken = await fromGate(op, task);
-  const done = taken.queue === 'done' ? taken : await acceptResult(op, taken);
+  const done = taken.queue === 'done' ? taken : await acceptResult(op, await find(op, id, 'provisional', 'blocked'));
   await callOff(op, id);
   return done;
 }
 
 /** A result that a person decides on: a gate that is at work on it lets go and does not take it up again. It may have come to its end. */
-async function fromGate(op: Operator, task: Task): Promise<Task> {
-  const { id, queue, state } = task;
-  if (queue !== 'provisional' || (state.waits_for !== undefined && !state.awaits)) return task;
+async function fromGate(op: Operator, { id, queue, state }: Task): Promise<Task> {
+  if (queue !== 'provisional' || (state.waits_for !== undefined && !state.awaits)) return find(op, id);
   const mark = { reason: `waits for the word of a person`, waits_for: 'review', awaits: gone } as const;
   await op.queue.move(id, 'provisional', { to: 'provisional', state: mark });
   await op.endRunning(id, 'cancel');
-  return find(op, id, 'provisional', 'done');
+  return find(op, id);
 }
 
 /** A person has decided: who still reviews or mends need not. */
@@ -77,11 +76,10 @@ async function callOff(op: Operator, id: string): Promise<void> {
 
 /** provisional → incoming with feedback, or failed when the attempts are spent. */
 export async function reject(op: Operator, id: string, message: string): Promise<Task> {
-  const task = await fromGate(op, await find(op, id, 'provisional'));
-  if (task.queue === 'done') await find(op, id, 'provisional');
+  await fromGate(op, await find(op, id, 'provisional'));
   const back = await turnBack(
     op,
-    task,
+    await find(op, id, 'provisional'),
     null,
     failure('rejected', 'rejected by a person', { feedback: message, from: 'human' }),
   );
@@ -141,10 +139,13 @@ export async function cancel(op: Operator, id: string): Promise<Task> {
   const task = await find(op, id, 'incoming', 'claimed', 'provisional', 'blocked');
   // First those that it waits for: killed in between, it still says who is missing.
   for (const one of await partsOf(op, id, 'incoming', 'claimed', 'provisional', 'blocked')) await cancel(op, one);
-  const ended = await op.endRunning(id, 'cancel');
-  const after = ended ? await find(op, id) : task;
+  await fromGate(op, task);
+  await op.endRunning(id, 'cancel');
+  const after = await find(op, id);
   if (after.queue === 'failed') return after;
   if (after.queue === 'claimed') return release(op, after);
+  // Its gate may have had it in the repository's own tree.
+  if (after.queue === 'provisional') await close(op, after);
   const moved = await move(op, after, 'failed', {
     outcome: 'cancelled',
     reason: 'cancelled by the operator',

@@ -23,6 +23,8 @@ const schema = z.object({
   open: z.object({ root: z.string(), branch: z.string(), head: z.string(), untracked: z.array(z.string()) }).optional(),
   /** Kind `tree`: the captured work, not yet on the branch. */
   captured: z.string().optional(),
+  /** Kind `tree`: in its place, what is only tried: the one takes the place of the other. */
+  trying: z.object({ from: z.string(), to: z.string() }).optional(),
   /** Kind `tree`: earlier work that is being put back into the tree for the agent to go on with. */
   again: z.string().optional(),
   /** The run whose work is on the disk for good. */

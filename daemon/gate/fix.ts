@@ -5,14 +5,14 @@ import { protectedFiles } from '../attempt/protect.ts';
 import type { Work } from '../attempt/work.ts';
 import type { Task } from '../queue/port.ts';
 import { FIXER, type Fix, fixProblem, judgeFix, patchHash } from '../task/fix.ts';
-import { changes } from '../worktree/commit.ts';
-import { moveTo, patchCommit } from '../worktree/patch.ts';
+import { patchCommit } from '../worktree/patch.ts';
 import { changeOf } from './change.ts';
 import { type Brought, type Evidence, NOT_FOUND, type ToRun } from './checks.ts';
 import { fixText } from './fix-text.ts';
+import { groundOf } from './ground.ts';
 import { commitOf, endOf, fileHelper, runOf, type Waiting, waitFor } from './helper.ts';
 import { allKept, keep } from './kept.ts';
-import { allowedTo, clear, filedTrial, signed, stay, type Trial, takeBack } from './trial.ts';
+import { allowedTo, filedTrial, signed, stay, type Trial } from './trial.ts';
 
 /** Of what a command printed, characters. */
 const TOLD = 200;
@@ -74,15 +74,13 @@ export async function tryFix(
   if ('problem' in made) return refuse(made.problem);
   const touched = protectedFiles(made.files, plan.protect);
   if (touched.length > 0) return refuse(`it changes protected files: ${touched.slice(0, 5).join(', ')}`);
-  const { worktree } = work;
-  // Killed with the patch in it, a worktree whose task has no commit of its own still lies at that.
-  const { tree } = await changes(worktree, trial.commit!, trial.commit!);
-  await clear(work, trial);
+  const ground = await groundOf(ctx, task, work, trial);
   keep(ctx, task.id, id, { tries: [...(made.test === null ? [] : [made.test]), made.commit] });
   const brought: Brought[] = with_test ? [{ argv: fix.command!, by: FIXER, wrap }] : [];
   if (made.test !== null) {
-    await moveTo(worktree, made.test);
-    const [alone] = await proof.look(brought, (await changes(worktree, trial.commit!)).tree);
+    const put = await ground.put(made.test);
+    if ('problem' in put) return refuse(put.problem);
+    const [alone] = await proof.look(brought, put.tree);
     const vain = alone?.ok
       ? 'the regression test passes without the patch'
       : alone?.code === null
@@ -91,18 +89,22 @@ export async function tryFix(
           ? `the regression test cannot be started: ${alone.output.trim().slice(-TOLD)}`
           : null;
     if (vain && !signal.aborted) {
-      await takeBack(work, trial, tree);
+      await ground.back();
       return refuse(vain);
     }
   }
-  await moveTo(worktree, made.commit);
-  const evidence = await proof.run([...proof.all, ...brought], (await changes(worktree, trial.commit!)).tree);
+  const put = await ground.put(made.commit);
+  if ('problem' in put) {
+    await ground.back();
+    return refuse(put.problem);
+  }
+  const evidence = await proof.run([...proof.all, ...brought], put.tree);
   if (!signal.aborted && evidence.every(({ ok }) => ok)) {
-    await stay(ctx, task, trial, { put: made.commit, files: made.files, brought });
+    await stay(ctx, task, trial, { put: put.commit, files: made.files, brought });
     conclude(ctx, task, trial, 'helped', '');
     return { evidence };
   }
-  await takeBack(work, trial, tree);
+  await ground.back();
   // Called off in the middle, it was not tried.
   if (signal.aborted) return { refused: 'called off' };
   const failed = evidence.filter(({ ok }) => !ok).map(({ command }) => command);

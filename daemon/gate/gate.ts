@@ -78,12 +78,12 @@ async function judge(ctx: Context, task: Task, whole: Plan, signal: AbortSignal)
     ...{ task, lock: null, attempt: task.state.runs ?? 1, plan, work },
     result: {
       ...{ outcome: 'ok', checks: proven.evidence, commit: commit ?? null },
-      files: it.tree === tree ? files : (await open(ctx, task, work, false)).files,
+      files: it.tree === tree ? files : (await open(ctx, task, it.work, false)).files,
     },
   });
   if ('ending' in hooks)
     return hooks.ending.kind === 'outcome' ? { ...hooks.ending, ...treeOf(it.tree) } : hooks.ending;
-  if (plan.review.roles.length > 0) return review(ctx, task, plan, work, it.tree);
+  if (plan.review.roles.length > 0) return review(ctx, task, plan, it.work, it.tree);
   return plan.review.human ? 'human' : 'accept';
 }
 
@@ -103,8 +103,10 @@ async function open(
       `"towpath accept ${task.id}" or "towpath retry ${task.id}"`,
     );
   if (work.kind === 'folder' || (work.kind === 'tree' && !work.captured)) return { files: [], tree: null };
-  if (work.kind === 'tree' && inTree) await applyTree(work.open!.root, work.captured!);
-  else if (work.kind === 'worktree') {
+  if (work.kind === 'tree' && inTree) {
+    await takeOff(ctx, task);
+    await applyTree(work.open!.root, work.captured!);
+  } else if (work.kind === 'worktree') {
     const { repo, worktree, branch } = work;
     const aside = await restoreWorktree(repo, worktree, branch!, task.state.commit);
     if (aside)
@@ -149,7 +151,6 @@ async function waitForReview(ctx: Context, task: Task, by: 'human' | Waiting): P
 /** Back to work, or to the operator, or to the end: by the outcome table. */
 export async function turnBack(ctx: Owner, task: Task, plan: Plan | null, ending: Ending): Promise<Task> {
   await close(ctx, task);
-  await takeOff(ctx, task);
   const { retry } = ctx.settings;
   const policy = policyOf(retry, plan?.max_attempts ?? task.spec.max_attempts ?? retry.max_attempts);
   const joins = plan ? plan.joins !== null : isJoin(ctx, task);
@@ -176,8 +177,9 @@ export async function turnBack(ctx: Owner, task: Task, plan: Plan | null, ending
   return moved;
 }
 
-/** The repository's own tree is given back as it was; the work is kept on its ref. */
-async function close(ctx: Owner, task: Task): Promise<void> {
+/** What is only tried is off the work, and the repository's own tree is given back as it was; the work is kept on its ref. */
+export async function close(ctx: Owner, task: Task): Promise<void> {
+  await takeOff(ctx, task);
   const work = readWork(ctx.workspace, task.id);
   // What was handed in stays so until it is prepared anew: killed before the move, it is not judged once more.
   if (work?.accepted && !work.handed) writeWork(ctx, task.id, { ...work, accepted: false });

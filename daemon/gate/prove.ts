@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { Context } from '../attempt/context.ts';
 import { type Ending, failure } from '../attempt/ending.ts';
 import type { Plan } from '../attempt/plan.ts';
-import { readJson, type Work, writeJson } from '../attempt/work.ts';
+import { readJson, readWork, type Work, writeJson } from '../attempt/work.ts';
 import type { Task } from '../queue/port.ts';
 import { redactAll } from '../secrets.ts';
 import { changes } from '../worktree/commit.ts';
@@ -27,10 +27,10 @@ export async function prove(
   signal: AbortSignal,
 ): Promise<{ evidence: Evidence[] } | Ending | Waiting> {
   const { task, plan } = it;
-  const work = it.work?.kind === 'worktree' ? it.work : null;
+  const work = it.work?.kind === 'worktree' || it.work?.captured ? it.work : null;
   const tests = work && isTested(plan, work) ? await bringTests(ctx, task, { ...it, work }) : null;
   if (tests && 'kind' in tests) return tests;
-  if (tests?.trial.kept.put) await goOn(it);
+  if (tests?.trial.kept.put) await goOn(ctx, it);
   const mends = work && plan.fix !== 'none';
   const fix = mends ? await filedFix(ctx, task) : null;
   const all = [...plan.checks, ...[tests?.trial, fix?.took ? fix : null].flatMap((one) => one?.kept.brought ?? [])];
@@ -42,7 +42,7 @@ export async function prove(
     const fixed = await tryFix(ctx, task, { work, plan }, fix, { all, run, look }, signal);
     if (fixed === null) return waitFor(fix);
     if (signal.aborted) return failure('cancelled', '');
-    await goOn(it);
+    await goOn(ctx, it);
     if ('refused' in fixed) return failedChecks(ctx, it, readJson<Evidence[]>(kept) ?? [], tests);
     evidence = fixed.evidence;
   } else evidence = await run(all, it.tree);
@@ -54,8 +54,10 @@ export async function prove(
   return work && isTested(plan, work) ? fileTests(ctx, task, work) : { evidence };
 }
 
-async function goOn(it: Judged): Promise<void> {
-  it.tree = (await changes(it.work!.worktree, it.work!.start!)).tree;
+async function goOn(ctx: Context, it: Judged): Promise<void> {
+  it.work = readWork(ctx.workspace, it.task.id) ?? it.work;
+  const { worktree, start, captured } = it.work!;
+  it.tree = (await changes(worktree, start!, captured)).tree;
 }
 
 function runAll(

@@ -1,14 +1,13 @@
 // What a helper has made, a patch or tests, is put on top of a task's work: with a record of how far that has come, so that nothing is done twice.
 import type { Context } from '../attempt/context.ts';
 import { readRun } from '../attempt/record.ts';
-import { keepWork, readWork, type Work } from '../attempt/work.ts';
+import { keepWork, readWork, type Work, writeWork } from '../attempt/work.ts';
 import { filedBy, type Help, helpOf } from '../queue/files/subtasks.ts';
 import type { Task } from '../queue/port.ts';
-import { changes } from '../worktree/commit.ts';
-import { git } from '../worktree/git.ts';
-import { moveTo } from '../worktree/patch.ts';
+import { GitProblem, git } from '../worktree/git.ts';
 import { shaOf } from '../worktree/refs.ts';
 import { salvage } from '../worktree/salvage.ts';
+import { recapture, replaceTree } from '../worktree/tree.ts';
 import { restoreWorktree } from '../worktree/worktree.ts';
 import { ANY, endOf, runOf } from './helper.ts';
 import { allKept, type Kept, keep } from './kept.ts';
@@ -28,8 +27,9 @@ export async function filedTrial(ctx: Context, task: Task, kind: 'fix' | 'test')
     if (help?.kind !== kind || help.parent !== task.id || help.attempt !== runOf(task)) continue;
     let kept = allKept(ctx, task.id)[id] ?? {};
     // Killed before that was written down.
-    if (!kept.on && kept.put !== undefined && kept.put === task.state.commit)
-      kept = keep(ctx, task.id, id, { on: true });
+    const work = readWork(ctx.workspace, task.id);
+    if (!kept.on && kept.put !== undefined && kept.put === (work?.captured ?? task.state.commit))
+      kept = await isOn(ctx, task, id, kept.put);
     const took = kept.on ?? false;
     // Killed before its file was there: it is filed now.
     if (!took && !kept.outcome && !(await ctx.queue.get(id)) && !endOf(ctx, id, null, ANY)) continue;
@@ -40,11 +40,23 @@ export async function filedTrial(ctx: Context, task: Task, kind: 'fix' | 'test')
 
 /** What the worktree lies at becomes the work. */
 export async function stay(ctx: Context, task: Task, trial: Trial, change: Kept & { put: string }): Promise<Trial> {
-  keep(ctx, task.id, trial.id, change);
-  await keepWork(ctx, { id: task.id, attempt: trial.attempt, commit: change.put });
-  await ctx.queue.move(task.id, 'provisional', { to: 'provisional', state: { commit: change.put } });
-  task.state = { ...task.state, commit: change.put };
-  return { ...trial, took: true, kept: keep(ctx, task.id, trial.id, { on: true }) };
+  const { id, attempt } = trial;
+  const commit = change.put;
+  keep(ctx, task.id, id, change);
+  const { open, captured } = readWork(ctx.workspace, task.id) ?? {};
+  if (open && captured) await recapture(open, { id: task.id, attempt, commit });
+  await keepWork(ctx, { id: task.id, attempt, commit });
+  // From here on it is the work.
+  const work = readWork(ctx.workspace, task.id);
+  if (work?.captured) writeWork(ctx, task.id, { ...work, captured: commit, trying: undefined });
+  return { ...trial, took: true, kept: await isOn(ctx, task, id, commit) };
+}
+
+async function isOn(ctx: Context, task: Task, id: string, commit: string): Promise<Kept> {
+  if (task.state.commit !== commit)
+    await ctx.queue.move(task.id, 'provisional', { to: 'provisional', state: { commit } });
+  task.state = { ...task.state, commit };
+  return keep(ctx, task.id, id, { on: true });
 }
 
 /** Before a worktree is put elsewhere: what was changed in it since its work was committed, by a check or a person, is salvaged. */
@@ -52,14 +64,14 @@ export async function clear({ worktree }: Work, { kind, parent, attempt }: Trial
   await salvage(worktree, parent, `${attempt}-before-${kind}`);
 }
 
-/** Puts the worktree back to the work as it was, exactly. */
-export async function takeBack({ worktree }: Work, { id, commit }: Trial, tree: string): Promise<void> {
-  await moveTo(worktree, commit!);
-  if ((await changes(worktree, commit!)).tree !== tree) throw new Error(`what ${id} made could not be taken back`);
-}
-
 /** Whoever decides on a task meanwhile decides on the work: what is only being tried, or was when a kill came, is taken off the branch. */
-export async function takeOff({ workspace }: Pick<Context, 'workspace'>, { id, state }: Task): Promise<void> {
+export async function takeOff(
+  ctx: Pick<Context, 'workspace' | 'settings' | 'events'>,
+  { id, state }: Task,
+): Promise<void> {
+  const { workspace } = ctx;
+  const tree = readWork(workspace, id);
+  if (tree?.trying) return takeOut(ctx, id, tree);
   const tried = Object.values(allKept({ workspace }, id)).flatMap(({ on, tries = [] }) => (on ? [] : tries));
   const work = tried.length > 0 ? readWork(workspace, id) : null;
   const commit = state.commit ?? work?.start;
@@ -67,6 +79,24 @@ export async function takeOff({ workspace }: Pick<Context, 'workspace'>, { id, s
   const { repo, worktree, branch } = work;
   const tip = await shaOf(git(repo), `refs/heads/${branch}`);
   if (tip !== null && tried.includes(tip)) await restoreWorktree(repo, worktree, branch!, commit);
+}
+
+/** The same in the repository's own tree. What a check or a person has changed in its files stays there. */
+async function takeOut(
+  ctx: Pick<Context, 'workspace' | 'settings' | 'events'>,
+  id: string,
+  { trying, ...work }: Work,
+): Promise<void> {
+  const { root } = work.open!;
+  try {
+    // It may have been cut off half way.
+    await replaceTree(root, trying!.from, trying!.to);
+    await replaceTree(root, trying!.to, work.captured!);
+  } catch (thrown) {
+    if (!(thrown instanceof GitProblem && thrown.kind === 'conflict')) throw thrown;
+    ctx.events.emit('warning', { task: id, message: `a patch stays in the tree: ${thrown.message}` });
+  }
+  writeWork(ctx, id, work);
 }
 
 /** The author of what came from a helper, and the message of the commit. */

@@ -141,6 +141,36 @@ export function unapplyTree(root: string, commit: string): Promise<void> {
   });
 }
 
+/** A captured commit with what was put on top of it: one commit, as it would have been captured. */
+export function withTop(open: OpenTree, commit: string, top: string, trailer: string): Promise<string> {
+  return inTree(open.root, async (run) => {
+    const [message, author] = await wording(run, commit);
+    return commitTree(run, await treeOf(run, top), [open.head], `${message.trimEnd()}\n${trailer}\n`, author);
+  });
+}
+
+/** Puts one captured commit's changes into a tree in place of another's. Doing it twice is doing it once. Throws `conflict`, and the tree is as before. */
+export function replaceTree(root: string, from: string, to: string): Promise<void> {
+  return inTree(root, async (run) => {
+    const head = (await run.run(['rev-parse', '--verify', 'HEAD^{commit}'])).trim();
+    await putTree(root, await mergedTree(root, head, from), await mergedTree(root, head, to));
+  });
+}
+
+/** Another commit is what is kept of an attempt; the one before it is kept beside it. */
+export function recapture(
+  open: OpenTree,
+  { id, attempt, commit }: { id: string; attempt: number; commit: string },
+): Promise<void> {
+  return inTree(open.root, async (run) => {
+    const ref = salvageRef(id, attempt);
+    const old = await shaOf(run, ref);
+    if (old === commit) return;
+    if (old) await run.run(['update-ref', `${ref}-before-${old.slice(0, 10)}`, old]);
+    await run.run(['update-ref', ref, commit]);
+  });
+}
+
 /**
  * Makes a captured commit part of `open.branch`, and of the tree when that branch is checked out: the commit itself when the
  * branch has not moved, else one with the same changes on top. Returns the commit on the branch; called again, the same one.

@@ -39,6 +39,15 @@ const review = (id: string, more = '') => ({
 /** What an agent prints at its end. */
 const answer = (value: object) => JSON.stringify({ type: 'result', success: true, output: JSON.stringify(value) });
 
+/** A fixer whose patch helps one task and not the other. */
+const MENDER = {
+  settings: `${SETTINGS}fix: patch\nagents: {mender: {command: [./mender], input: prompt}}\n`,
+  files: {
+    'roles/fixer.md': '---\nagent: mender\n---\nYou mend.\n',
+    mender: `#!/bin/sh\ncat > /dev/null\n${log('start')}\ncase "$TOWPATH_TASK_ID" in good*) to=good;; *) to=worse;; esac\nprintf '{"type":"result","success":true,"output":"{\\\\"patch\\\\":\\\\"--- a/made.txt\\\\\\\\n+++ b/made.txt\\\\\\\\n@@ -1 +1 @@\\\\\\\\n-bad\\\\\\\\n+%s\\\\\\\\n\\\\",\\\\"why\\\\":\\\\"so\\\\"}"}\\n' $to\n${log('end')}\n`,
+  },
+};
+
 /** Two subtasks, one after the other. */
 const DIVISION = {
   summary: 'so',
@@ -121,18 +130,13 @@ export const SCENARIOS: Scenario[] = [
     },
     tasks: { v: work('echo "$TOWPATH_ATTEMPT" > made.txt', 'review: agent\nchecks: ["test -e made.txt"]\n') },
   },
-  {
-    name: 'mended',
-    settings: `${SETTINGS}fix: patch\nagents: {mender: {command: [./mender], input: prompt}}\n`,
-    files: {
-      'roles/fixer.md': '---\nagent: mender\n---\nYou mend.\n',
-      mender: `#!/bin/sh\ncat > /dev/null\n${log('start')}\ncase "$TOWPATH_TASK_ID" in good*) to=good;; *) to=worse;; esac\nprintf '{"type":"result","success":true,"output":"{\\\\"patch\\\\":\\\\"--- a/made.txt\\\\\\\\n+++ b/made.txt\\\\\\\\n@@ -1 +1 @@\\\\\\\\n-bad\\\\\\\\n+%s\\\\\\\\n\\\\",\\\\"why\\\\":\\\\"so\\\\"}"}\\n' $to\n${log('end')}\n`,
-    },
+  ...['', 'complexity: minor\n'].map((minor) => ({
+    ...{ name: minor ? 'mended-minor' : 'mended', ...MENDER },
     tasks: {
-      good: work('echo bad > made.txt', 'checks: ["grep -q good made.txt"]\n'),
-      vain: work('echo bad > made.txt', 'checks: ["grep -q good made.txt"]\nmax_attempts: 1\n'),
+      good: work('echo bad > made.txt', `${minor}checks: ["grep -q good made.txt"]\n`),
+      vain: work('echo bad > made.txt', `${minor}checks: ["grep -q good made.txt"]\nmax_attempts: 1\n`),
     },
-  },
+  })),
   {
     name: 'tested',
     settings: `${SETTINGS}fix: patch_with_test\nagents: {prober: {command: [./prober], input: prompt}, mender: {command: [./mender], input: prompt}}\n`,

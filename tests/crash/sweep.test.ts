@@ -11,6 +11,7 @@ const SHORT: Record<string, number> = {
   asked: 40,
   reviewed: 110,
   mended: 140,
+  'mended-minor': 140,
   tested: 150,
   breakdown: 120,
   'by-hand': 60,

@@ -1,4 +1,5 @@
 // Failed checks mended by a patch: it helps and stays, or it is taken back and the task goes back as without it; nothing twice.
+import type { ChildProcess } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { expect, it } from 'vitest';
 import { shellTask, type TestWorkspace, until, workspaces } from '../helpers/workspace.ts';
@@ -194,6 +195,74 @@ it('killed while the fix runs, and while its patch is checked: it is tried once,
   expect(calls(ws)).toEqual(['t.fix-1']);
   tidy(ws);
 }, 90_000);
+
+it('a minor task is mended in the own tree of the repository, and what does not help is taken out of it exactly', async () => {
+  const test = { test: '--- /dev/null\n+++ b/t.sh\n@@ -0,0 +1 @@\n+grep good proven.txt\n', command: ['sh', 't.sh'] };
+  const mends = (id: string, to: string, more = {}) =>
+    `${id}.*)\n${answer(patch(to).replaceAll('/f\n', `/${id}.txt\n`), more)}\n;;`;
+  const ws = setUp(
+    `case "$TOWPATH_TASK_ID" in
+${mends('proven', 'good', test)}
+${['helps', 'killed', 'taken', 'gone'].map((id) => mends(id, 'good')).join('\n')}
+${mends('worse', 'worse')}
+esac`,
+    '',
+    1,
+  );
+  ws.file('mine.txt', 'mine\n');
+  const before = ws.git('status', '--porcelain');
+  const drop = (id: string, check: string, more = '') =>
+    ws.drop(id, shellTask(`echo bad > ${id}.txt`, `complexity: minor\nchecks: ['${check}']\n${more}`));
+  const log = () =>
+    ws.git('log', '--format=%an %s', '--reverse', '--name-only').trim().split('\n').filter(Boolean).slice(2);
+  drop('proven', 'true; grep -q good proven.txt', 'fix: patch_with_test\n');
+  for (const id of ['helps', 'worse']) drop(id, `grep -q good ${id}.txt`);
+  expect(ws.drain().code).toBe(1);
+  expect(ws.show('helps')).toMatchObject({ queue: 'done', attempts: 1, feedback: [] });
+  expect(ws.show('helps').commit).toBe(ws.git('rev-parse', 'HEAD').trim());
+  expect(ws.git('show', 'HEAD:helps.txt')).toBe('good\n');
+  expect(ws.git('log', '-1', '--format=%B')).toContain('Towpath-Fix: helps.fix-1');
+  const first = ['shell A task', 'proven.txt', 't.sh'];
+  expect(log()).toEqual([...first, 'shell A task', 'helps.txt']);
+  expect(fixes(ws, 'proven')).toMatchObject([{ outcome: 'helped', brought: [{ argv: ['sh', 't.sh'] }] }]);
+  expect(ws.show('worse')).toMatchObject({ queue: 'failed', outcome: 'check_failed' });
+  expect(fixes(ws, 'worse')).toMatchObject([{ outcome: 'rolled_back' }]);
+  expect(ws.git('show', `${ws.show('worse').commit}:worse.txt`)).toBe('bad\n');
+  expect(ws.git('status', '--porcelain')).toBe(before);
+
+  // Cancelled while the patch is checked, accepted after a kill, or tried anew after one: first it is taken out.
+  const checks = async (id: string) => {
+    const waits = `[ -e .towpath/go ] || { touch .towpath/checks-${id}; sleep 1000; }`;
+    drop(id, `! grep -q good ${id}.txt || ${waits}; grep -q good ${id}.txt`);
+    const isChecked = () => existsSync(ws.path(`.towpath/checks-${id}`));
+    await until(isChecked, 'it is checked', 60_000, () => ws.output);
+    expect(readFileSync(ws.path(`${id}.txt`), 'utf8')).toBe('good\n');
+  };
+  const die = async (daemon: ChildProcess) => {
+    daemon.kill('SIGKILL');
+    await until(() => daemon.signalCode !== null, 'it is dead');
+  };
+  const daemon = await ws.start();
+  await checks('gone');
+  expect(ws.run(['cancel', 'gone']).code).toBe(0);
+  expect(ws.git('status', '--porcelain')).toBe(before);
+  await checks('taken');
+  await die(daemon);
+  expect(ws.run(['accept', 'taken'])).toMatchObject({ code: 0, stdout: 'taken is in done/\n' });
+  expect(ws.git('show', 'HEAD:taken.txt')).toBe('bad\n');
+  expect(ws.git('status', '--porcelain')).toBe(before);
+  const next = await ws.start();
+  await checks('killed');
+  await die(next);
+  ws.file('.towpath/go', '');
+  ws.drain();
+  expect(ws.show('killed')).toMatchObject({ queue: 'done', attempts: 1 });
+  expect(ws.git('show', 'HEAD:killed.txt')).toBe('good\n');
+  expect(ws.git('status', '--porcelain')).toBe(before);
+  expect(log()).toEqual([...first, ...['helps', 'taken', 'killed'].flatMap((id) => ['shell A task', `${id}.txt`])]);
+  expect(calls(ws)).toEqual(['proven', 'helps', 'worse', 'gone', 'taken', 'killed'].map((id) => `${id}.fix-1`));
+  tidy(ws);
+}, 180_000);
 
 it('accepted or sent back by a person while a patch is checked: the patch is taken back first', async () => {
   const ws = setUp(answer(patch('worse')), 'concurrency: 4\n');
