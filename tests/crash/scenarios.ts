@@ -44,7 +44,7 @@ const MENDER = {
   settings: `${SETTINGS}fix: patch\nagents: {mender: {command: [./mender], input: prompt}}\n`,
   files: {
     'roles/fixer.md': '---\nagent: mender\n---\nYou mend.\n',
-    mender: `#!/bin/sh\ncat > /dev/null\n${log('start')}\ncase "$TOWPATH_TASK_ID" in good*) to=good;; *) to=worse;; esac\nprintf '{"type":"result","success":true,"output":"{\\\\"patch\\\\":\\\\"--- a/made.txt\\\\\\\\n+++ b/made.txt\\\\\\\\n@@ -1 +1 @@\\\\\\\\n-bad\\\\\\\\n+%s\\\\\\\\n\\\\",\\\\"why\\\\":\\\\"so\\\\"}"}\\n' $to\n${log('end')}\n`,
+    mender: `#!/bin/sh\ncat > /dev/null\n${log('start')}\nfile=\${TOWPATH_TASK_ID%%.*}.txt\ncase $file in good*) to=good;; *) to=worse;; esac\nprintf '{"type":"result","success":true,"output":"{\\\\"patch\\\\":\\\\"--- a/%s\\\\\\\\n+++ b/%s\\\\\\\\n@@ -1 +1 @@\\\\\\\\n-bad\\\\\\\\n+%s\\\\\\\\n\\\\",\\\\"why\\\\":\\\\"so\\\\"}"}\\n' $file $file $to\n${log('end')}\n`,
   },
 };
 
@@ -133,8 +133,8 @@ export const SCENARIOS: Scenario[] = [
   ...['', 'complexity: minor\n'].map((minor) => ({
     ...{ name: minor ? 'mended-minor' : 'mended', ...MENDER },
     tasks: {
-      good: work('echo bad > made.txt', `${minor}checks: ["grep -q good made.txt"]\n`),
-      vain: work('echo bad > made.txt', `${minor}checks: ["grep -q good made.txt"]\nmax_attempts: 1\n`),
+      good: work('echo bad > good.txt', `${minor}checks: ["grep -q good good.txt"]\n`),
+      vain: work('echo bad > vain.txt', `${minor}checks: ["grep -q good vain.txt"]\nmax_attempts: 1\n`),
     },
   })),
   {
