@@ -70,12 +70,11 @@ export async function takeOff(
   { id, state }: Task,
 ): Promise<void> {
   const { workspace } = ctx;
-  const tree = readWork(workspace, id);
-  if (tree?.trying) return takeOut(ctx, id, tree);
-  const tried = Object.values(allKept({ workspace }, id)).flatMap(({ on, tries = [] }) => (on ? [] : tries));
-  const work = tried.length > 0 ? readWork(workspace, id) : null;
+  const work = readWork(workspace, id);
+  if (work?.trying) return takeOut(ctx, id, work);
   const commit = state.commit ?? work?.start;
-  if (work?.kind !== 'worktree' || !commit) return;
+  const tried = Object.values(allKept({ workspace }, id)).flatMap(({ on, tries = [] }) => (on ? [] : tries));
+  if (work?.kind !== 'worktree' || tried.length === 0 || !commit) return;
   const { repo, worktree, branch } = work;
   const tip = await shaOf(git(repo), `refs/heads/${branch}`);
   if (tip !== null && tried.includes(tip)) await restoreWorktree(repo, worktree, branch!, commit);
