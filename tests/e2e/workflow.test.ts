@@ -446,7 +446,7 @@ it(
     expect(rows).toContain(`${wrong}:3:27: the role "nobody" does not exist: write roles/nobody.md`);
     expect(rows).toContain(`${needs}: ok`);
     expect(rows.at(-2)).toContain('agent: "nobody" does not exist: one of ');
-    expect(rows.at(-1)).toContain('description: ');
+    expect(rows.at(-1)).toContain('inputs: ');
     const found = (await cli(ws, 'validate', '--json', wrong)).stdout;
     expect(JSON.parse(found)).toMatchObject({ file: wrong, ok: false, line: 1, column: 4, hints: [] });
   },
