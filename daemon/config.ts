@@ -1,7 +1,7 @@
 // Settings: towpath.yaml, then TOWPATH_* variables; every key has a default and an unknown key is an error that names it.
 import { readFileSync } from 'node:fs';
-import { isMap, isNode, isScalar, isSeq, LineCounter, parseDocument } from 'yaml';
-import { errno, TowpathError } from './errors.ts';
+import { type Document, isMap, isNode, isScalar, isSeq, LineCounter, parseDocument } from 'yaml';
+import { errno, messageOf, TowpathError } from './errors.ts';
 import { SETTINGS, type Workspace } from './paths.ts';
 import { type Settings, settingsSchema } from './settings.ts';
 
@@ -52,6 +52,11 @@ const ENV_KEYS = [
   ...['pr.remote', 'pr.every'],
   ...['worktrees.dir', 'worktrees.keep_failed', 'ledger.keep', 'server.api_url', 'server.api_key'],
 ];
+/** Texts, also when a variable holds nothing but digits. */
+const TEXTS = new Set(['repo', 'base', 'pr.remote', 'worktrees.dir', 'server.api_url', 'server.api_key']);
+/** A variable's value as YAML would have read it. */
+const plain = (value: string): unknown =>
+  /^\d+(\.\d+)?$/.test(value) ? Number(value) : /^(true|false)$/.test(value) ? value === 'true' : value;
 export const envName = (key: string): string => `TOWPATH_${key.replaceAll('.', '_').toUpperCase()}`;
 
 /** Reads and checks the settings. Throws `bad_settings` with the key, the value's place and what is allowed. */
@@ -77,12 +82,7 @@ export function loadSettings(workspace: Workspace, env: NodeJS.ProcessEnv = proc
   if (!env['TOWPATH_TASK_ID'])
     for (const key of ENV_KEYS) {
       const value = env[envName(key)];
-      if (value)
-        set(
-          key,
-          /^\d+(\.\d+)?$/.test(value) ? Number(value) : /^(true|false)$/.test(value) ? value === 'true' : value,
-          envName(key),
-        );
+      if (value) set(key, TEXTS.has(key) ? value : plain(value), envName(key));
     }
   const parsed = settingsSchema.safeParse(raw);
   if (!parsed.success) {
@@ -114,14 +114,14 @@ function readYaml(workspace: Workspace, origins: Map<string, string>): Yaml {
   }
   const lines = new LineCounter();
   const doc = parseDocument(text, { lineCounter: lines });
-  const error = doc.errors[0];
+  const error = doc.errors[0] ?? doc.warnings[0];
   if (error)
     throw new TowpathError(
       'bad_settings',
       `${workspace.settings} line ${error.linePos?.[0].line ?? '?'}: ${error.message.split('\n')[0]!.replace(/:$/, '')}`,
       'mend the YAML',
     );
-  const value: unknown = doc.toJS({ maxAliasCount: 100 }) ?? {};
+  const value = withoutEmpty(plainOf(doc, workspace.settings)) ?? {};
   if (typeof value !== 'object' || Array.isArray(value))
     throw new TowpathError('bad_settings', `${workspace.settings} holds no keys`, 'write "key: value" lines');
   const walk = (at: unknown, prefix: string) => {
@@ -144,4 +144,19 @@ function readYaml(workspace: Workspace, origins: Map<string, string>): Yaml {
     return at;
   };
   return { raw: value as Record<string, unknown>, lineOf };
+}
+
+function plainOf(doc: Document, path: string): unknown {
+  try {
+    return doc.toJS({ maxAliasCount: 100 });
+  } catch (thrown) {
+    throw new TowpathError('bad_settings', `${path} cannot be read: ${messageOf(thrown)}`, 'mend the YAML');
+  }
+}
+
+/** A key with nothing behind it (all below it is a comment, say) is one that was not written. */
+function withoutEmpty(value: unknown): unknown {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return value;
+  const written = Object.entries(value).filter(([, one]) => one !== null);
+  return Object.fromEntries(written.map(([key, one]) => [key, withoutEmpty(one)]));
 }

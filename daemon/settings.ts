@@ -37,11 +37,12 @@ export const checkSchema = z.union(
   [z.string().min(1), z.array(z.string()).min(1)],
   'a command: a text, or a list of words',
 );
+const reviewer = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]*$/, 'none, human, agent or the name of a role');
 /** A name of a role is looked up when the task comes in. */
 export const reviewSchema = z.union([
-  z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]*$/),
+  reviewer,
   z
-    .array(z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]*$/))
+    .array(reviewer)
     .min(1)
     .refine((names) => !names.includes('none'), 'none stands alone'),
 ]);
@@ -157,15 +158,18 @@ const pullRequest = z.strictObject({
 });
 
 const concurrency = z
-  .union([
-    count.transform((total) => ({ total })),
-    z.strictObject({
-      total: count.default(2),
-      agents: z.record(z.string(), count).default({}),
-      roles: z.record(z.string(), count).default({}),
-      repo: count.optional(),
-    }),
-  ])
+  .union(
+    [
+      count.transform((total) => ({ total })),
+      z.strictObject({
+        total: count.default(2),
+        agents: z.record(z.string(), count).default({}),
+        roles: z.record(z.string(), count).default({}),
+        repo: count.optional(),
+      }),
+    ],
+    'a whole number above 0, or {total, agents, roles, repo} of them',
+  )
   .transform((c) => ({
     agents: {} as Record<string, number>,
     roles: {} as Record<string, number>,
