@@ -9,7 +9,7 @@ import type { Workspace } from '../paths.ts';
 import { stemOf } from '../queue/files/read.ts';
 import type { Submission } from '../queue/port.ts';
 import type { Settings } from '../settings.ts';
-import { MAX_BYTES, parseTask } from '../task/file.ts';
+import { MAX_BYTES, parseTask, placed } from '../task/file.ts';
 import type { Common } from './common.ts';
 import { askDaemon, type Opened, open } from './open.ts';
 
@@ -58,7 +58,7 @@ function vetted(content: Uint8Array, name: string, { settings, workspace, agents
   // Told by the queue, with its line.
   if (refusal !== null) return;
   const reason = vet({ id: spec.id ?? stemOf(name), spec }, settings, workspace, agents);
-  if (reason !== null) throw new TowpathError('task_refused', reason);
+  if (reason !== null) throw new TowpathError('task_refused', placed(reason, content));
 }
 
 /** Puts one task in and tells the daemon. Throws `task_refused`. */

@@ -7,7 +7,7 @@ import { EXIT, TowpathError } from '../errors.ts';
 import { PATTERN_FILE, readPatternIn } from '../patterns/read.ts';
 import { readRoleFile } from '../roles/role.ts';
 import { fill } from '../task/answer.ts';
-import { parseTask } from '../task/file.ts';
+import { parseTask, placed } from '../task/file.ts';
 import { idProblem, misspelt } from '../task/schema.ts';
 import { type Problem, ValidationError } from '../workflow/problem.ts';
 import type { Common } from './common.ts';
@@ -78,7 +78,7 @@ function lookAtTask(file: string, bytes: Uint8Array, { workspace, loaded, agents
     (problem ? `id: ${JSON.stringify(id)} is not allowed: ${problem}` : null) ??
     vet({ id, spec: parsed.spec }, loaded.settings, workspace, agents);
   const hints = misspelt(parsed.data).map(([wrote, meant]) => `"${wrote}" is no key of a task: did you mean ${meant}?`);
-  return { reason, hints };
+  return { reason: reason && placed(reason, bytes), hints };
 }
 
 function lookAtPattern(path: string): void {

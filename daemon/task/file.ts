@@ -4,13 +4,17 @@ import { isDeepStrictEqual } from 'node:util';
 import { Document, isMap, isScalar, LineCounter, visit } from 'yaml';
 import { redactAll } from '../secrets.ts';
 import { BOM, readYaml, splitText } from './frontmatter.ts';
-import { checkSpec } from './schema.ts';
+import { checkSpec, lineOf } from './schema.ts';
 import { readSimple } from './simple.ts';
 import { readState } from './state.ts';
 import type { State, TaskSpec } from './terms.ts';
 
-/** Larger files are refused unread. */
+/** Of a user's own; larger ones are refused. */
 export const MAX_BYTES = 1024 * 1024;
+/** With what we write into it a file may be larger; beyond this none is read. */
+export const MAX_READ = 2 * MAX_BYTES;
+
+export const tooLarge = (size: number): string => `the file is larger than 1 MiB (${size} bytes): shorten it`;
 
 /** What a file says. `refusal` is why it can never run as it stands; its spec then has the defaults. */
 export interface ParsedFile {
@@ -34,10 +38,11 @@ export function parseTask(bytes: Uint8Array): ParsedFile {
     ...rest,
     refusal,
   });
-  if (bytes.byteLength > MAX_BYTES)
-    return refused(`the file is larger than 1 MiB (${bytes.byteLength} bytes): shorten it`);
   const own = unwrap(bytes);
   if (own) return { ...parseTask(own.original), state: own.state };
+  const large = bytes.byteLength > MAX_BYTES;
+  if (bytes.byteLength > MAX_READ || (large && !Buffer.from(bytes).includes('\ntowpath:')))
+    return refused(tooLarge(bytes.byteLength));
   let text: string;
   try {
     text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
@@ -48,7 +53,7 @@ export function parseTask(bytes: Uint8Array): ParsedFile {
   const split = splitText(text);
   if ('problem' in split) return refused(split.problem, { body: text });
   if (split.matter === null) return finish({}, null, new LineCounter(), split.body, {});
-  const simple = readSimple(split.matter);
+  const simple = large ? undefined : readSimple(split.matter);
   if (simple) {
     const { towpath, ...data } = simple;
     const file = finish(data, null, new LineCounter(), split.body, readState(towpath));
@@ -59,6 +64,8 @@ export function parseTask(bytes: Uint8Array): ParsedFile {
   const read = readYaml(split.matter, lines);
   if ('problem' in read) return refused(read.problem, { body: split.body });
   const { towpath, ...data } = read.data;
+  const size = bytes.byteLength - (large ? ownBytes(split.matter, read.doc, data) : 0);
+  if (size > MAX_BYTES) return refused(tooLarge(size), { data, body: split.body, state: readState(towpath) });
   return finish(data, read.doc, lines, split.body, readState(towpath));
 
   function finish(
@@ -83,8 +90,20 @@ export function withState(bytes: Uint8Array, told: State): Uint8Array {
   // As JSON has it: no undefined, no prototype, no -0; so that what is read back can be held against it.
   const { wrapped: _, ...plain } = JSON.parse(JSON.stringify(state)) as State;
   return (
-    editInPlace(original, plain) ?? Buffer.concat([Buffer.from(block({ ...plain, wrapped: true }, '\n')), original])
+    (original.byteLength > MAX_READ ? undefined : editInPlace(original, plain)) ??
+    Buffer.concat([Buffer.from(block({ ...plain, wrapped: true }, '\n')), original])
   );
+}
+
+/** A reason against one key of a file (`role: …`) with the line of that key, where it is written there. */
+export function placed(reason: string, bytes: Uint8Array): string {
+  const key = /^([a-z_]+)[:.]/.exec(reason)?.[1];
+  const split = splitText(Buffer.from(bytes).toString('utf8'));
+  if (!key || 'problem' in split || /\(line \d+\)$/.test(reason)) return reason;
+  const lines = new LineCounter();
+  const read = readYaml(split.matter ?? '', lines);
+  const line = 'problem' in read ? undefined : lineOf(read.doc, [key], lines);
+  return line === undefined ? reason : `${reason} (line ${line})`;
 }
 
 /** The title: the frontmatter's, else the first heading, else null. */
@@ -92,7 +111,26 @@ export function titleOf(file: ParsedFile): string | null {
   if (file.spec.title) return file.spec.title;
   const given = file.data['title'];
   if (typeof given === 'string' && given) return given;
-  return /^#{1,6}[ \t]+(.+?)[ \t]*#*[ \t]*\r?$/m.exec(file.body)?.[1]?.trim() || null;
+  return firstHeading(file.body);
+}
+
+/** A line of a fence, one of #, and one that underlines the text above it. */
+const MARKED = /^ {0,3}(?:(`{3,}|~{3,})|#{1,6}[ \t]+(\S.*?)(?:[ \t]+#*)?[ \t]*\r?$|(?:=+|-+)[ \t]*\r?$)/gm;
+/** What is no paragraph, so that a line below it underlines nothing. */
+const NO_TEXT = /^(?:\s*$| {0,3}(?:[-*+>`~#]|\d+[.)])| {4}|\t)/;
+
+/** The text of the first heading, as Markdown has it: a # in a fenced block begins a comment of some program. */
+function firstHeading(body: string): string | null {
+  let fence: string | null = null;
+  for (const { 1: mark, 2: text, index } of body.matchAll(MARKED)) {
+    if (fence !== null || mark) {
+      fence = fence === null ? mark! : mark?.startsWith(fence) ? null : fence;
+      continue;
+    }
+    const above = text ?? body.slice(body.lastIndexOf('\n', index - 2) + 1, Math.max(0, index - 1));
+    if (text || !NO_TEXT.test(above)) return above.trim();
+  }
+  return null;
 }
 
 /** Replaces or adds `towpath:` in readable front matter; undefined when the result would not say exactly what it should. */
@@ -145,6 +183,13 @@ function editMatter(source: string, doc: Document, key: string): string | undefi
   return source.slice(0, start) + key + source.slice(end);
 }
 
+/** How many bytes of a file are our key, and the front matter around it where it has no other. */
+function ownBytes(source: string, doc: Document, data: Record<string, unknown>): number {
+  const without = editMatter(source, doc, '') ?? source;
+  const fences = without.trim() === '' && Object.keys(data).length === 0 ? Buffer.byteLength('---\r\n---\r\n') : 0;
+  return Buffer.byteLength(source) - Buffer.byteLength(without) + fences;
+}
+
 const lineStart = (source: string, at: number): number => source.lastIndexOf('\n', at - 1) + 1;
 
 /** The key as YAML in which every text is on one line, so that our block is known again by its indented lines. */
@@ -167,6 +212,9 @@ function yamlOf(state: State, eol: string): string {
 const PLAIN = /^[\w./@+ -]*$/;
 
 const block = (state: State, eol: string): string => `---${eol}${yamlOf(state, eol)}---${eol}`;
+
+/** The state in the head of a file that is not read as a whole. */
+export const stateOfHead = (head: Uint8Array): State => unwrap(head)?.state ?? {};
 
 /** Undoes the block that withState put before a file that it could not edit. */
 function unwrap(bytes: Uint8Array): { original: Uint8Array; state: State } | undefined {

@@ -26,8 +26,9 @@ export function refProblem(name: string): string | null {
 
 const text = z.string().min(1);
 const name = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]*$/, 'a name: letters, digits, ".", "_", "-"');
+const BETWEEN = 'a number from 0 to 2';
 const positive = z.number().int().positive();
-const wholeText = z.union([text, z.number().transform(String)]);
+const wholeText = z.union([text, z.number().transform(String)], 'a text');
 const id = z.string().superRefine((value, ctx) => {
   const problem = idProblem(value);
   if (problem) ctx.addIssue({ code: 'custom', message: problem });
@@ -51,7 +52,7 @@ const schema = z.looseObject({
   model: text.refine((value) => !value.startsWith('-'), 'a model name').optional(),
   skills: z.array(text).optional(),
   mcp: z.unknown().optional(),
-  temperature: z.number().min(0).max(2).optional(),
+  temperature: z.number().min(0, BETWEEN).max(2, BETWEEN).optional(),
   max_turns: positive.optional(),
   depends_on: z.array(id).default([]),
   on_dependency_failure: z.enum(['hold', 'cancel', 'run']).default('hold'),
@@ -74,10 +75,12 @@ const schema = z.looseObject({
     .string()
     .refine((value) => parseDuration(value) !== undefined || !Number.isNaN(epochMs(value)), 'an ISO date or a duration')
     .optional(),
-  output_schema: z.union([text, z.record(z.string(), z.unknown())]).optional(),
+  output_schema: z
+    .union([text, z.record(z.string(), z.unknown())], 'a JSON schema, or the name of its file')
+    .optional(),
   pattern: name.optional(),
   inputs: z.record(z.string(), z.unknown()).optional(),
-  outputs: z.unknown().optional(),
+  outputs: z.union([z.array(text), z.record(z.string(), z.unknown())], 'a list of names, or a map').optional(),
 });
 
 const KEYS = Object.keys(schema.shape);
@@ -113,20 +116,22 @@ export function misspelt(data: Record<string, unknown>): [string, string][] {
   });
 }
 
+const TYPES: Record<string, string> = { array: 'list', record: 'map', int: 'whole number' };
 const HINTS = { timeout: 'a duration such as 30s, 10m or 2h', not_before: 'an ISO date or a duration, in quotes' };
 
 function allowed(issue: z.core.$ZodIssue): string {
   if (issue.code === 'invalid_value') return `one of ${issue.values.join(', ')}`;
   if (issue.code === 'invalid_type' && (issue.path[0] === 'timeout' || issue.path[0] === 'not_before'))
     return HINTS[issue.path[0]];
-  if (issue.code === 'invalid_type')
-    return `write a ${issue.expected === 'array' ? 'list' : issue.expected === 'record' ? 'map' : issue.expected}`;
-  if (issue.code === 'too_small') return issue.origin === 'number' ? 'a number above 0' : 'it is empty';
-  if (issue.code === 'invalid_union') return 'a text or a list of texts';
+  if (issue.code === 'invalid_type') return `write a ${TYPES[issue.expected] ?? issue.expected}`;
+  if (issue.code === 'too_small' && issue.path[0] !== 'temperature')
+    return issue.origin === 'number' ? 'a number above 0' : 'it is empty';
+  if (issue.code === 'invalid_union' && issue.message === 'Invalid input') return 'a text or a list of texts';
   return issue.message;
 }
 
-function lineOf(doc: Document, path: PropertyKey[], lines: LineCounter): number | undefined {
+/** The line of a key's value, else of the key itself. */
+export function lineOf(doc: Document, path: PropertyKey[], lines: LineCounter): number | undefined {
   for (let depth = path.length; depth > 0; depth--) {
     const node: unknown = doc.getIn(path.slice(0, depth), true);
     if (isScalar(node) && node.range) return lines.linePos(node.range[0]).line + 1;

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { Document } from 'yaml';
-import { parseTask, titleOf, withState } from '../../daemon/task/file.ts';
+import { MAX_BYTES, parseTask, placed, stateOfHead, titleOf, withState } from '../../daemon/task/file.ts';
 import type { State } from '../../daemon/task/terms.ts';
 
 const parse = (text: string) => parseTask(Buffer.from(text));
@@ -13,6 +13,17 @@ describe('reading', () => {
     expect(task.refusal).toBeNull();
     expect(task.body).toBe('# Fix it\n\nplease\n');
     expect(titleOf(task)).toBe('Fix it');
+  });
+
+  it.each([
+    ['```sh\n# install\n```\n## Mend it ##\n', 'Mend it'],
+    ['~~~~\n```\n~~~\n# no\n~~~~\n   # Yes\r\n', 'Yes'],
+    ['Mend it\n=======\n# Later\n', 'Mend it'],
+    ['one\r\n\r\n---\r\nTwo\r\n---\r\n', 'Two'],
+    ['- item\n---\n    # code\n#tag\n# C#\n', 'C#'],
+    ['```sh\n# never closed\n', null],
+  ])('takes the first heading for the title: %j', (text, title) => {
+    expect(titleOf(parse(text))).toBe(title);
   });
 
   it.each([
@@ -34,6 +45,10 @@ describe('reading', () => {
     ],
     ['a wrong item', '---\ndepends_on: [ok, "../x"]\n---\nbody', /depends_on\.1: "\.\.\/x" is not allowed/],
     ['a unit that is missing', '---\ntimeout: "10"\n---\nbody', /timeout: "10" is not allowed: a duration/],
+    ['a title of another type', '---\ntitle: [a]\n---\nbody', /^title: \["a"\] is not allowed: a text \(line 2\)$/],
+    ['a number out of range', '---\ntemperature: -1\n---\nbody', /^temperature: -1 .*from 0 to 2 \(line 2\)$/],
+    ['half a turn', '---\nmax_turns: 1.5\n---\nbody', /^max_turns: 1.5 .*write a whole number/],
+    ['outputs of another type', '---\noutputs: 5\n---\nbody', /^outputs: 5 is not allowed: a list of names, or a map/],
     ['an unsafe id', '---\nid: ../../etc\n---\nbody', /^id: /],
     ['an id that git takes for no branch', '---\nid: a..b\n---\nbody', /^id: /],
     ['a base that is an option', '---\nbase: --upload-pack=x\n---\nbody', /^base: /],
@@ -50,6 +65,26 @@ describe('reading', () => {
   it('refuses invalid UTF-8 and files over 1 MiB', () => {
     expect(parseTask(Buffer.from([0x61, 0xff, 0xfe])).refusal).toMatch(/UTF-8/);
     expect(parseTask(Buffer.alloc(1024 * 1024 + 1, 0x61)).refusal).toMatch(/1 MiB/);
+  });
+
+  it('counts what is the user’s alone, however much Towpath wrote into the file', () => {
+    const state: State = { queue: 'incoming', attempts: 1, reason: 'r'.repeat(1000) };
+    for (const head of ['', '---\npriority: P1\n---\n', '---\r\n# mine\r\nx: 1\r\n---\r\n', '---\n{x: 1}\n---\n']) {
+      const full = (more: number) => Buffer.from(head + 'x'.repeat(MAX_BYTES - head.length + more));
+      expect(parseTask(full(0)).refusal).toBeNull();
+      expect(parseTask(withState(full(0), state))).toMatchObject({ refusal: null, state: { attempts: 1 } });
+      expect(parseTask(withState(full(100), state)).refusal).toMatch(/larger than 1 MiB/);
+    }
+    const huge = withState(Buffer.alloc(3 * MAX_BYTES, 0x61), state);
+    expect(stateOfHead(huge.subarray(0, 4096))).toMatchObject(state);
+  });
+
+  it('tells the line of a reason that is found out later', () => {
+    const file = Buffer.from('---\n# a\nrole: nobody\nmcp:\n  x: 5\n---\nbody');
+    expect(placed('role: "nobody" does not exist', file)).toBe('role: "nobody" does not exist (line 3)');
+    expect(placed('mcp.x: 5 is not allowed', file)).toBe('mcp.x: 5 is not allowed (line 4)');
+    expect(placed('agent: "x" does not exist', file)).toBe('agent: "x" does not exist');
+    expect(placed('the body is empty', file)).toBe('the body is empty');
   });
 
   it('refuses an alias bomb quickly', () => {

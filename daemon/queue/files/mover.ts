@@ -3,7 +3,7 @@ import { existsSync, lstatSync, renameSync, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { TowpathError } from '../../errors.ts';
 import type { Workspace } from '../../paths.ts';
-import { MAX_BYTES, withState } from '../../task/file.ts';
+import { withState } from '../../task/file.ts';
 import { mergeState } from '../../task/state.ts';
 import type { Queue, State } from '../../task/terms.ts';
 import type { Settlement, Task } from '../port.ts';
@@ -14,6 +14,8 @@ import type { Records } from './records.ts';
 
 /** What a state takes in a file, bytes; long feedback takes more. */
 const STATE_ROOM = 16 * 1024;
+/** A larger file is not copied for a line. */
+const COPY_MAX = 16 * 1024 * 1024;
 
 export interface Transfer {
   id: string;
@@ -64,7 +66,7 @@ export class Mover {
   moveThenEdit(source: string, target: string, queue: Queue, change: Settlement['state']): Task | null {
     const { size } = lstatSync(source);
     const done = this.#intents.keep({ source, target, to: queue, change });
-    const room = this.#disk.reserve(target, Math.min(size, MAX_BYTES) + STATE_ROOM);
+    const room = this.#disk.reserve(target, (size > COPY_MAX ? 0 : size) + STATE_ROOM);
     try {
       this.#disk.move(source, target);
     } finally {
@@ -91,8 +93,8 @@ export class Mover {
     const stat = statSync(path, { throwIfNoEntry: false });
     const dir = dirname(path);
     const task = readTask(dir, basename(path), queue);
-    // A link is never written through, and a huge file is not copied for a line: their reason is what reading them says.
-    if (!task || !stat?.isFile() || /symbolic link|larger than/.test(task.refusal ?? '')) return null;
+    // A link is never written through: its reason is what reading it says, and so is that of a huge file.
+    if (!task || !stat?.isFile() || stat.size > COPY_MAX || /symbolic link/.test(task.refusal ?? '')) return null;
     const state: State = mergeState(this.#records.trusted(task), { ...change, queue, created_at: task.created_at });
     this.#disk.replace(path, withState(readRegular(path), state));
     if (syncDir) this.#disk.sync(dir);

@@ -8,10 +8,11 @@ import {
   openSync,
   readdirSync,
   readFileSync,
+  readSync,
 } from 'node:fs';
 import { join } from 'node:path';
 import { errno } from '../../errors.ts';
-import { MAX_BYTES, type ParsedFile, parseTask, titleOf } from '../../task/file.ts';
+import { MAX_READ, type ParsedFile, parseTask, stateOfHead, titleOf, tooLarge } from '../../task/file.ts';
 import { idProblem } from '../../task/schema.ts';
 import type { Queue } from '../../task/terms.ts';
 import type { Task } from '../port.ts';
@@ -92,16 +93,20 @@ function readParsed(path: string, stat: BigIntStats): ParsedFile {
   const nothing = parseTask(new Uint8Array(0));
   if (stat.isSymbolicLink()) return { ...nothing, refusal: 'the file is a symbolic link: put the file itself here' };
   if (!stat.isFile()) return { ...nothing, refusal: 'this is no regular file' };
-  if (stat.size > MAX_BYTES)
-    return { ...nothing, refusal: `the file is larger than 1 MiB (${stat.size} bytes): shorten it` };
-  return parseTask(readRegular(path));
+  if (stat.size <= MAX_READ) return parseTask(readRegular(path));
+  return { ...nothing, refusal: tooLarge(Number(stat.size)), state: stateOfHead(readRegular(path, HEAD)) };
 }
 
+/** Our block stands in front of a file that is too large, bytes. */
+const HEAD = 64 * 1024;
+
 /** Reads without following a link that took the file's place after the look, and without waiting on a pipe. */
-export function readRegular(path: string): Buffer {
+export function readRegular(path: string, most?: number): Buffer {
   const fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   try {
-    return readFileSync(fd);
+    if (most === undefined) return readFileSync(fd);
+    const head = Buffer.alloc(most);
+    return head.subarray(0, readSync(fd, head));
   } finally {
     closeSync(fd);
   }
