@@ -10,7 +10,7 @@ import { gate } from './gate/gate.ts';
 import { Holds } from './holds.ts';
 import type { Choice, Claim, Task } from './queue/port.ts';
 import { recover } from './recover.ts';
-import { DEFAULT_ROLE } from './roles/role.ts';
+import { DEFAULT_ROLE } from './task/terms.ts';
 import { Alarm } from './waiting/alarm.ts';
 import { type Place, takerOf, waitOf, whoOf } from './waiting/assign.ts';
 import type { Blocked } from './waiting/blocked.ts';

@@ -3,8 +3,9 @@ import type { AgentRegistry } from '../agents/registry.ts';
 import { type Limit, onTrial } from '../limits.ts';
 import type { Workspace } from '../paths.ts';
 import type { Choice } from '../queue/port.ts';
-import { DEFAULT_ROLE, type Role, readRole } from '../roles/role.ts';
+import { type Role, readRole } from '../roles/role.ts';
 import type { Endpoint, Settings } from '../settings.ts';
+import { DEFAULT_ROLE } from '../task/terms.ts';
 
 export interface Who {
   role: string;

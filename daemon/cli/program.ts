@@ -233,6 +233,6 @@ function atLeastOne(text: string): number {
 }
 
 function whole(text: string): number {
-  if (!/^\d+$/.test(text)) throw new TowpathError('bad_usage', `"${text}" is no number`);
+  if (!/^\d+$/.test(text)) throw new TowpathError('bad_usage', `"${text}" is no whole number`, 'write 1 or more');
   return Number(text);
 }

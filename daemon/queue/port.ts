@@ -1,7 +1,15 @@
 // What a queue does, whichever engine holds the tasks. At-least-once: a claim is exclusive while its lock lives, every
 // claim has a rising epoch, a result that carries an older epoch is refused, and settling twice is settling once.
 import type { Identity } from '../process/identity.ts';
-import { NO_TOKENS, type Queue, type State, type StateChange, type TaskJson, type TaskSpec } from '../task/terms.ts';
+import {
+  DEFAULT_ROLE,
+  NO_TOKENS,
+  type Queue,
+  type State,
+  type StateChange,
+  type TaskJson,
+  type TaskSpec,
+} from '../task/terms.ts';
 
 /** A task as the daemon works with it. */
 export interface Task {
@@ -154,7 +162,7 @@ export function toJson(task: Task, lock?: Lock | null): TaskJson {
     pr: state.pr ?? null,
     agent: lock?.agent?.name ?? state.agent ?? spec.agent ?? null,
     model: state.model ?? spec.model ?? null,
-    role: state.role ?? spec.role ?? null,
+    role: state.role ?? spec.role ?? DEFAULT_ROLE,
     priority: spec.priority,
     session: lock?.agent?.session ?? state.session ?? null,
     cost_usd: state.cost_usd ?? null,

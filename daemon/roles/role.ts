@@ -23,8 +23,6 @@ const schema = z.looseObject({
 
 export type Role = z.output<typeof schema> & { name: string; prompt: string };
 
-/** The role that a task has when it names none. */
-export const DEFAULT_ROLE = 'implementer';
 export const SHIPPED_ROLES = fileURLToPath(new URL('../../roles/', import.meta.url));
 
 /** The file of a role: the workspace's own, else the shipped one, else null. */

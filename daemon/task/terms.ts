@@ -46,6 +46,9 @@ export interface Tokens {
   cache_write: number;
 }
 
+/** The role that a task has when it names none. */
+export const DEFAULT_ROLE = 'implementer';
+
 export const NO_TOKENS: Tokens = { input: 0, output: 0, cache_read: 0, cache_write: 0 };
 
 /** One piece of feedback for the next attempt. `from` names the source: `check`, `gate`, `review`, `human`, `answer`, `default`, `agent`, `towpath`. */

@@ -5,7 +5,7 @@ import { readRun } from '../attempt/record.ts';
 import { agentNameOf, type Who, whoDoes } from '../attempt/who.ts';
 import { onTrial } from '../limits.ts';
 import type { Choice, Claim } from '../queue/port.ts';
-import { DEFAULT_ROLE } from '../roles/role.ts';
+import { DEFAULT_ROLE } from '../task/terms.ts';
 import { routeOf, type Traffic } from './route.ts';
 import type { Wait } from './terms.ts';
 import { type Scene, waitReason } from './wait.ts';
