@@ -84,11 +84,17 @@ export async function runDaemon(options: DaemonOptions, stop: Orders): Promise<b
   const ledger = openLedger(workspace, { onProblem: (message) => events.emit('warning', { message }) });
   ledger.attach(events);
   let blocked: Blocked | null = null;
+  const lastAlive = statSync(workspace.alive, { throwIfNoEntry: false })?.mtimeMs ?? 0;
   const queue = new FileQueue(workspace, {
     durability: settings.durability,
     version: VERSION,
     vet: (task) => vet(task, ctx.settings, workspace, ctx.agents),
     onWaiting: (task) => blocked?.arrived(task),
+    // An earlier daemon has told of those that it saw.
+    onMovedIn: (task, from, changed) => {
+      if (changed >= lastAlive)
+        events.emit('transition', { task: task.id, from, to: 'incoming', reason: 'moved by hand' });
+    },
     onRefused: (task) => {
       events.emit('transition', {
         task: task.id,
@@ -160,7 +166,6 @@ export async function runDaemon(options: DaemonOptions, stop: Orders): Promise<b
     void fileSteps().catch((thrown: unknown) => events.emit('warning', { message: messageOf(thrown) }));
   });
   await look.watch();
-  const lastAlive = statSync(workspace.alive, { throwIfNoEntry: false })?.mtimeMs ?? 0;
   const background = await startBackground(
     ...([ctx, scheduler, ledger, purse] as const),
     // One that drains files what is due, and waits for nothing that is not.

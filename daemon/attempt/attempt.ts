@@ -9,6 +9,7 @@ import { endTree } from '../process/end.ts';
 import type { Claim, Task } from '../queue/port.ts';
 import { judgeAnswer, RESULT_JSON, type Schema } from '../task/answer.ts';
 import { headChars } from '../task/cut.ts';
+import { movedOut } from '../task/state.ts';
 import type { StateChange } from '../task/terms.ts';
 import { GitProblem } from '../worktree/git.ts';
 import { usedUp } from './budget.ts';
@@ -141,7 +142,7 @@ async function settle(ctx: Context, claim: Claim, { plan, ending, run, measured 
     const there = (await ctx.queue.get(task.id))?.queue === 'claimed';
     if (!there) {
       ctx.queue.dropLock(task.id);
-      await leaveWord(ctx, task.id, change);
+      await leaveWord(ctx, task.id, { ...change, epoch: lock.epoch });
     }
     const message = there
       ? `its result could not be written down: ${messageOf(thrown)}`
@@ -154,10 +155,12 @@ async function settle(ctx: Context, claim: Claim, { plan, ending, run, measured 
 /** A person took the file elsewhere while it ran: where its work is, is written down there; what they decided by the move stays. */
 async function leaveWord(ctx: Context, id: string, change: StateChange): Promise<void> {
   const task = await ctx.queue.get(id);
-  if (!task || task.queue === 'incoming') return;
-  const { runs, agent, role, model, session, branch, base, worktree, commit, claimed_at } = change;
-  const state = { runs, agent, role, model, session, branch, base, worktree, commit, claimed_at };
-  await ctx.queue.move(id, task.queue, { to: task.queue, state });
+  if (!task) return;
+  ctx.events.emit('transition', { task: id, from: 'claimed', to: task.queue, reason: 'moved by hand' });
+  if (task.queue === 'incoming') return;
+  const { epoch, runs, agent, role, model, session, branch, base, worktree, commit, claimed_at } = change;
+  const work = { epoch, runs, agent, role, model, session, branch, base, worktree, commit, claimed_at };
+  await ctx.queue.move(id, task.queue, { to: task.queue, state: { ...work, ...movedOut(task.queue, id) } });
 }
 
 /** The whole answer is in the run's folder; the task file keeps its beginning, characters. */

@@ -1,5 +1,6 @@
 // towpath why: the reason, from the files, why a task is not running.
 import { existsSync, readdirSync } from 'node:fs';
+import { hostname } from 'node:os';
 import { Endpoints } from '../agents/endpoints.ts';
 import { AgentRegistry } from '../agents/registry.ts';
 import { vet } from '../attempt/plan.ts';
@@ -11,7 +12,7 @@ import { openLedger } from '../ledger/ledger.ts';
 import { Limits } from '../limits.ts';
 import { readiness } from '../queue/dependencies.ts';
 import { readLock } from '../queue/files/lock.ts';
-import type { Task } from '../queue/port.ts';
+import type { Lock, Task } from '../queue/port.ts';
 import { QUEUES } from '../task/terms.ts';
 import { waitOf } from '../waiting/assign.ts';
 import { isHanded } from '../waiting/blocked.ts';
@@ -41,6 +42,8 @@ export async function reasonOf(opened: Opened, task: Task): Promise<string> {
       if (lock === null || lock === 'unreadable')
         return 'it is claimed, but its lock cannot be read: the daemon looks closer when it starts';
       const since = formatDuration(Date.now() - Date.parse(lock.claimed_at));
+      if (lock.owner.host !== hostname())
+        return `${heldBy(lock)}: it is left to it, "towpath cancel ${shellWord(task.id)}" takes it away`;
       return opened.daemon
         ? `it is running: ${lock.agent?.name ?? 'no agent yet'}, phase ${lock.phase}, for ${since}`
         : `it was claimed ${since} ago and no daemon runs: "towpath start" goes on with it`;
@@ -89,6 +92,17 @@ function goesOn({ workspace, daemon }: Opened, { id, state }: Task): string {
   return `what it waited for is done: ${daemon ? 'it goes on now' : 'no daemon runs, "towpath start" takes it up'}`;
 }
 
+const heldBy = ({ owner }: Lock): string => `it is claimed by ${owner.host} (pid ${owner.pid})`;
+
+/** A lock that nobody has taken away yet, although its task lies in incoming. */
+function lockReason({ workspace }: Opened, id: string): string | null {
+  const lock = readLock(workspace.lock(id));
+  if (lock === null) return null;
+  const file = `queues/claimed/${id}.lock.json`;
+  if (lock !== 'unreadable') return `${heldBy(lock)} by ${file}`;
+  return `${file} cannot be read, so it counts as held: the daemon looks closer when it starts`;
+}
+
 async function waitingReason(opened: Opened, task: Task): Promise<string> {
   const { workspace, loaded, daemon } = opened;
   const { settings } = loaded;
@@ -97,6 +111,8 @@ async function waitingReason(opened: Opened, task: Task): Promise<string> {
   if (refusal) return `it will be refused: ${refusal}`;
   const dependencies = dependencyReason(opened, task);
   if (dependencies) return dependencies;
+  const held = lockReason(opened, task.id);
+  if (held) return held;
   await agents.findAuto();
   const jobs = readdirSync(workspace.queue('claimed')).flatMap((file) => {
     const lock = file.endsWith('.lock.json') ? readLock(`${workspace.queue('claimed')}/${file}`) : null;

@@ -1,7 +1,7 @@
 // The `towpath:` key as it is read back: each member that does not fit is dropped, none can break the daemon.
 import { z } from 'zod';
 import { handMove } from './states.ts';
-import { OUTCOMES, QUEUES, type State, type StateChange, WAITS_FOR } from './terms.ts';
+import { OUTCOMES, QUEUES, type Queue, type State, type StateChange, WAITS_FOR } from './terms.ts';
 
 const tokens = z.object({ input: z.number(), output: z.number(), cache_read: z.number(), cache_write: z.number() });
 const whole = z.number().int().nonnegative();
@@ -115,4 +115,15 @@ export function movedIn(state: State): State {
     awaits: undefined,
     feedback: [...(state.feedback ?? []), { ...feedback, ...(state.runs ? { attempt: state.runs } : {}) }],
   });
+}
+
+/** What a person decided who moved a task out of another queue: as the command would have left it, accepted, cancelled or paused. */
+export function movedOut(to: Queue, id: string): StateChange {
+  const nobody = { waits_for: undefined, awaits: undefined };
+  const finished_at = new Date().toISOString();
+  if (to === 'done') return { ...nobody, outcome: 'ok', reason: undefined, finished_at };
+  if (to === 'failed') return { ...nobody, outcome: 'cancelled', reason: 'moved to failed/ by hand', finished_at };
+  if (to !== 'blocked') return {};
+  const reason = `moved to blocked/ by hand; "towpath resume ${id}" or a move to incoming/ lets it go on`;
+  return { ...nobody, reason, waits_for: 'paused' };
 }

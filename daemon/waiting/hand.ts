@@ -2,12 +2,12 @@
 import { existsSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import type { Context } from '../attempt/context.ts';
-import { now } from '../clock.ts';
 import { messageOf } from '../errors.ts';
 import { land } from '../gate/accept.ts';
 import { breakDown, isPlan } from '../gate/breakdown.ts';
 import { handIn, leadsTo } from '../gate/hand-in.ts';
 import { isTaskName, readTask, someTaskNames, statOf, stemOf } from '../queue/files/read.ts';
+import { movedOut } from '../task/state.ts';
 import { handMove } from '../task/states.ts';
 import type { Queue } from '../task/terms.ts';
 
@@ -43,16 +43,8 @@ export async function noticeHandMoves(ctx: Context, runner: Runner, queue: Queue
     const to = meant === 'accept' && from === 'provisional' ? leadsTo(ctx, task) : 'branch';
     // Accepted, and not yet where it belongs: it is done when it is.
     if (to !== 'branch') return void (await handIn(ctx, task, to));
-    const state =
-      meant === 'accept'
-        ? { ...(await land(ctx, task)), outcome: 'ok' as const, reason: undefined, finished_at: now() }
-        : meant === 'cancel'
-          ? { outcome: 'cancelled' as const, reason: 'moved to failed/ by hand', finished_at: now() }
-          : {
-              reason: `moved to blocked/ by hand; "towpath resume ${id}" or a move to incoming/ lets it go on`,
-              waits_for: 'paused' as const,
-            };
-    await ctx.queue.move(id, queue, { to: queue, state: { waits_for: undefined, awaits: undefined, ...state } });
+    const landed = meant === 'accept' ? await land(ctx, task) : {};
+    await ctx.queue.move(id, queue, { to: queue, state: { ...landed, ...movedOut(queue, id) } });
     ctx.events.emit('transition', { task: id, from, to: queue, reason: 'moved by hand' });
   } catch (thrown) {
     ctx.events.emit('warning', { message: `${basename(name)} in ${queue}/: ${messageOf(thrown)}` });

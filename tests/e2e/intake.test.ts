@@ -16,6 +16,7 @@ import {
 } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
+import { readLock } from '../../daemon/queue/files/lock.ts';
 import { shellTask, until, workspaces } from '../helpers/workspace.ts';
 
 const make = workspaces();
@@ -89,7 +90,7 @@ describe('dropped files', () => {
       'bad-yaml': ['---\na: [\n---\nx', /line \d+: bad YAML/],
       js: ['---js\nprocess.exit(9)\n---\nx', /not YAML/],
       value: ['---\npriority: P7\n---\nx', /priority: "P7" is not allowed: one of P0.*\(line 2\)/],
-      role: ['---\nrole: nobody\n---\nx', /role: "nobody" does not exist/],
+      role: ['---\nrole: nobody\n---\nx', /role: "nobody" does not exist.*\(line 2\)/],
       agent: ['---\nagent: nobody\n---\nx', /agent: "nobody" does not exist/],
       project: ['---\nproject: nothing\n---\nx', /project: "nothing" does not exist/],
       repo: ['---\nrepo: /does/not/exist\n---\nx', /repo: .* does not exist/],
@@ -114,8 +115,7 @@ describe('dropped files', () => {
       expect(task.reason).toMatch(reason);
       expect(ws.run(['why', name]).stdout).toMatch(/^refused: /);
       expect(readFileSync(ws.path(`queues/failed/${name}.md`)).includes(Buffer.from(content).subarray(-2))).toBe(true);
-      if (name !== 'large')
-        expect(readFileSync(ws.path(`queues/failed/${name}.md`), 'latin1')).toMatch(/^ {2}reason: /m);
+      expect(readFileSync(ws.path(`queues/failed/${name}.md`), 'latin1')).toMatch(/^ {2}reason: /m);
     }
     expect(ws.show('link').reason).toMatch(/symbolic link/);
     expect(ws.show('a b').reason).toMatch(/not allowed/);
@@ -128,7 +128,7 @@ describe('dropped files', () => {
     const ws = workspace();
     ws.drop(
       'sly',
-      '---\nexpect: any\nagent: shell\ntowpath:\n  attempts: 2\n  worktree: /etc\n  branch: main\n  resolved: {event: pre_task, decision: skip}\n---\n```sh\npwd\n```\n',
+      '---\nexpect: any\nagent: shell\ntowpath:\n  attempts: 2\n  created_at: "1999-01-01T00:00:00.000Z"\n  worktree: /etc\n  branch: main\n  resolved: {event: pre_task, decision: skip}\n---\n```sh\npwd\n```\n',
     );
     ws.hook('pre_task', '#!/bin/sh\necho ran > "$TOWPATH_WORKSPACE/ran"\n');
     expect(ws.drain().code).toBe(0);
@@ -136,6 +136,7 @@ describe('dropped files', () => {
       attempts: 1,
       branch: 'towpath/sly',
       result: ws.path('.worktrees/task-sly'),
+      created_at: expect.stringMatching(/^20[2-9]/),
     });
     expect(existsSync(ws.path('ran'))).toBe(true);
   });
@@ -163,9 +164,36 @@ describe('files moved by hand', () => {
     await until(() => ws.show('b').outcome === 'cancelled', 'b is cancelled');
     mv('b', 'failed', 'incoming');
     await ws.reaches('b', 'provisional');
+    const works = (id: string) =>
+      until(() => {
+        const lock = readLock(ws.path(`queues/claimed/${id}.lock.json`));
+        return lock !== null && lock !== 'unreadable' && lock.agent !== null;
+      }, `${id} works`);
+    await works('c');
     mv('c', 'claimed', 'failed');
-    await until(() => !existsSync(ws.path('queues/claimed/c.lock.json')), 'c is ended', 10_000);
-    expect(ws.where('c')).toBe('failed');
+    await until(() => ws.show('c').outcome === 'cancelled', 'c is cancelled');
+    expect(ws.show('c')).toMatchObject({ queue: 'failed', reason: 'moved to failed/ by hand' });
+    ws.run(['retry', 'c']);
+    await works('c');
+    mv('c', 'claimed', 'blocked');
+    await until(() => ws.show('c').reason?.includes('towpath resume c') ?? false, 'c is paused');
+    expect(ws.run(['resume', 'c']).code).toBe(0);
+    await works('c');
+    const steps = (id: string) =>
+      ws
+        .run(['events', '--task', id, '--json'])
+        .stdout.trim()
+        .split('\n')
+        .map((line) => JSON.parse(line) as { event: string; from: string; to: string })
+        .filter(({ event, from, to }) => event === 'transition' && from !== to)
+        .map(({ from, to }) => `${from} ${to}`);
+    const taken = 'incoming claimed';
+    const again = ['provisional failed', 'failed incoming', taken, 'claimed provisional'];
+    await until(() => steps('b').length === 6 && steps('c').length === 7, 'all steps are told');
+    expect(steps('b')).toEqual([taken, 'claimed provisional', ...again]);
+    expect(steps('c')).toEqual([
+      ...[taken, 'claimed failed', 'failed incoming', taken, 'claimed blocked', 'blocked incoming', taken],
+    ]);
   });
 
   it('also while no daemon runs: accept, reject, retry, cancel', () => {
@@ -248,6 +276,13 @@ describe('the folders', () => {
     const incoming = () => ws.json<{ counts: { incoming: number } }>(['status']).counts.incoming;
     await until(() => incoming() === many - 1, 'all are counted', 30_000);
   }, 120_000);
+});
+
+it('why tells of a lock that stands in the way', () => {
+  const ws = workspace();
+  ws.drop('held', any());
+  writeFileSync(ws.path('queues/claimed/held.lock.json'), '{');
+  expect(ws.run(['why', 'held']).stdout).toContain('held.lock.json cannot be read, so it counts as held');
 });
 
 it('enqueue takes nothing that this workspace can never run, without a daemon too', () => {

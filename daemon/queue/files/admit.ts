@@ -2,10 +2,11 @@
 import { existsSync, renameSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { Workspace } from '../../paths.ts';
+import { placed } from '../../task/file.ts';
 import { QUEUES, type Queue } from '../../task/terms.ts';
 import type { Task, Vetted } from '../port.ts';
 import { freeName } from './durable.ts';
-import { readTask, someTaskNames, stemOf } from './read.ts';
+import { readRegular, readTask, someTaskNames, statOf, stemOf } from './read.ts';
 import type { Records } from './records.ts';
 import { sharedSpec, type Waiting } from './waiting.ts';
 
@@ -42,7 +43,7 @@ export class Door {
 
   /** The task under its final name and with the state to believe; null when it was refused. `exactly`: also what its kind passed a moment ago is asked again. */
   admit(task: Task, name: string, exactly = false): Task | null {
-    const admitted = { ...task, state: this.#records.trusted(task) };
+    const admitted = this.#records.believed(task);
     const found = this.#judge(admitted, name, exactly);
     if (found.kind === 'as_it_is') return admitted;
     if (found.kind === 'refuse') {
@@ -85,7 +86,9 @@ export class Door {
     }
     if (isTaken) return { kind: 'rename', name: freeName(name, taken) };
     const reason = exactly ? vet(task) : this.#vetKind(task, sharedSpec(task.spec).kind);
-    return reason ? { kind: 'refuse', reason } : { kind: 'as_it_is' };
+    return reason
+      ? { kind: 'refuse', reason: statOf(task.path) ? placed(reason, readRegular(task.path)) : reason }
+      : { kind: 'as_it_is' };
   }
 
   /** Only what passed is remembered, and what a kind does not tell is asked each time. */

@@ -5,7 +5,8 @@ import { now } from '../../clock.ts';
 import { errno, TowpathError } from '../../errors.ts';
 import type { Workspace } from '../../paths.ts';
 import { withState } from '../../task/file.ts';
-import type { Queue, State } from '../../task/terms.ts';
+import { handMove } from '../../task/states.ts';
+import type { Queue } from '../../task/terms.ts';
 import type {
   Choice,
   Claim,
@@ -40,6 +41,8 @@ export interface FileQueueOptions {
   vet?: (task: Vetted) => string | null;
   /** Told of each task that waits from now on. */
   onWaiting?: (task: Choice) => void;
+  /** Told of each task that was read and that a person moved into incoming, from where, and when its file last changed, ms. */
+  onMovedIn?: (task: Task, from: Queue, changed: number) => void;
   /** The version that reads: what it read of waiting files is kept for the next start. */
   version?: string;
 }
@@ -68,7 +71,14 @@ export class FileQueue implements QueuePort {
       refuse: (task, name, reason) => this.#refuse(task, name, reason),
     });
     this.intake = new Intake(workspace.queue('incoming'), {
-      admit: (task, name) => this.#door.admit(task, name),
+      admit: (task, name) => {
+        const admitted = this.#door.admit(task, name);
+        const from = task.state.queue;
+        // What a dropped file brings along tells of no move.
+        if (admitted?.state.queue && from && handMove(from, 'incoming') !== 'none')
+          options.onMovedIn?.(admitted, from, Number(statOf(admitted.path)?.ctimeMs ?? 0));
+        return admitted;
+      },
       still: (waiting) => this.#door.stillOpen(waiting),
       onWaiting: options.onWaiting,
       ...(options.version ? { snapshot: new Snapshot(join(workspace.state, 'waiting'), options.version) } : {}),
@@ -134,7 +144,7 @@ export class FileQueue implements QueuePort {
       this.#disk.move(from, to);
       // Whoever dropped it may not have synced what they wrote.
       this.#disk.sync(to);
-      if (state !== read.state) this.#writeDown(to, state);
+      if (state !== read.state) this.#writeDown(to, task);
       this.#records.remember(lock);
     } catch (thrown) {
       // What was moved keeps its lock: the next look at what is claimed goes on with it.
@@ -148,9 +158,9 @@ export class FileQueue implements QueuePort {
   }
 
   /** What the state is by what a person did (a copy begins anew, a move means a command) is written once the file is ours. */
-  #writeDown(path: string, state: State): void {
+  #writeDown(path: string, { state, created_at }: Task): void {
     try {
-      this.#disk.replace(path, withState(readRegular(path), { ...state, queue: 'incoming' }));
+      this.#disk.replace(path, withState(readRegular(path), { ...state, queue: 'incoming', created_at }));
     } catch {
       // On a full disk the old state stays in: not worth losing the claim over.
     }
@@ -224,9 +234,10 @@ export class FileQueue implements QueuePort {
     const adopted: Lock = { ...base, owner, epoch, heartbeat_at: now() };
     const state = lock ? this.#records.claimed(task, lock) : task.state;
     rewriteLock(this.#disk, this.#workspace.lock(task.id), adopted);
-    if (state !== task.state) this.#writeDown(task.path, state);
+    const believed = { ...task, state };
+    if (state !== task.state) this.#writeDown(task.path, believed);
     this.#records.remember(adopted);
-    return { task: { ...task, state }, lock: adopted };
+    return { task: believed, lock: adopted };
   }
 
   dropLock(id: string): void {

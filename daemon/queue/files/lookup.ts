@@ -61,7 +61,7 @@ export class Lookup {
   }
 
   #shown(task: Task): Task {
-    return { ...task, state: this.#records.trusted(task) };
+    return this.#records.believed(task);
   }
 }
 

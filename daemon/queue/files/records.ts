@@ -23,6 +23,14 @@ export class Records {
     return {};
   }
 
+  /** The task with the state to believe; one whose state counts for nothing is as old as its file. */
+  believed(task: Task): Task {
+    const state = this.trusted(task);
+    if (state === task.state || state.created_at !== undefined) return { ...task, state };
+    const stat = statOf(task.path);
+    return { ...task, state, ...(stat ? { created_at: new Date(Number(stat.mtimeMs)).toISOString() } : {}) };
+  }
+
   /** The state of a claimed task. A claim that was cut off before it wrote down what state to believe does so now. */
   claimed(task: Task, lock: Lock): State {
     if (this.unsettled(task.id).epoch >= lock.epoch) return task.state;
