@@ -142,7 +142,7 @@ async function settle(ctx: Context, claim: Claim, { plan, ending, run, measured 
     const there = (await ctx.queue.get(task.id))?.queue === 'claimed';
     if (!there) {
       ctx.queue.dropLock(task.id);
-      await leaveWord(ctx, task.id, { ...change, epoch: lock.epoch });
+      await leaveWord(ctx, task.id, change);
     }
     const message = there
       ? `its result could not be written down: ${messageOf(thrown)}`
@@ -158,8 +158,8 @@ async function leaveWord(ctx: Context, id: string, change: StateChange): Promise
   if (!task) return;
   ctx.events.emit('transition', { task: id, from: 'claimed', to: task.queue, reason: 'moved by hand' });
   if (task.queue === 'incoming') return;
-  const { epoch, runs, agent, role, model, session, branch, base, worktree, commit, claimed_at } = change;
-  const work = { epoch, runs, agent, role, model, session, branch, base, worktree, commit, claimed_at };
+  const { runs, agent, role, model, session, branch, base, worktree, commit, claimed_at } = change;
+  const work = { runs, agent, role, model, session, branch, base, worktree, commit, claimed_at };
   await ctx.queue.move(id, task.queue, { to: task.queue, state: { ...work, ...movedOut(task.queue, id) } });
 }
 

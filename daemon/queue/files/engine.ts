@@ -189,8 +189,10 @@ export class FileQueue implements QueuePort {
     if (!task) throw new TowpathError('task_not_found', `no task "${id}"`, 'see "towpath list"');
     if (![from].flat().includes(task.queue))
       throw new TowpathError('wrong_state', `"${id}" is in ${task.queue}/, not in ${[from].flat().join('/ or ')}/`);
-    // A claim that is ended so must leave its epoch behind as well.
-    const epoch = task.queue === 'claimed' ? this.#records.unsettled(id).epoch || undefined : undefined;
+    // A claim that is ended so must leave its epoch behind as well, and so must one whose file a person took out of claimed/.
+    const open = this.#records.unsettled(id);
+    const its = task.queue === 'claimed' || open.file === fileOf(task.path);
+    const epoch = its ? open.epoch || undefined : undefined;
     return this.#transfer(id, task.queue, to, epoch ? { epoch, ...state } : state, basename(task.path));
   }
 
