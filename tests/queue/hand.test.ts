@@ -45,3 +45,10 @@ test('a dropped file that says where it was tells of no move', () => {
   expect(queue.intake.byId('copy')).toBeDefined();
   expect(moves).toEqual([]);
 });
+
+test('a stem that a waiting file has as its id is taken, also for who has not looked at the files', async () => {
+  writeFileSync(place('incoming', 'file'), '---\npriority: P1\nid: own\n---\nDo it.\n');
+  const queue = new FileQueue(workspace, { durability: 'fast' });
+  expect(await queue.submit({ name: 'own.md', content: 'Do it.\n' })).toBe('own-2');
+  expect(await queue.submit({ name: 'file.md', content: 'Do it.\n' })).toBe('file-2');
+});

@@ -87,7 +87,8 @@ export class FileQueue implements QueuePort {
   }
 
   submit(submission: Submission): Promise<string> {
-    return submitFile(this.#workspace, this.#disk, this, submission);
+    const find = { isNamed: (id: string) => this.#lookup.isNamed(id), get: (id: string) => this.get(id) };
+    return submitFile(this.#workspace, this.#disk, find, submission);
   }
 
   async claim(options: ClaimOptions): Promise<Claim | null> {

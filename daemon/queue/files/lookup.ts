@@ -5,13 +5,14 @@ import { QUEUES, type Queue } from '../../task/terms.ts';
 import type { Task } from '../port.ts';
 import { LARGE } from './count.ts';
 import type { Intake } from './intake.ts';
-import { readRegular, readTask, someTaskNames, taskNames } from './read.ts';
+import { readRegular, readTask, someTaskNames, stemOf, taskNames } from './read.ts';
 import type { Records } from './records.ts';
 
 export class Lookup {
   readonly #workspace: Workspace;
   readonly #intake: Intake;
   readonly #records: Records;
+  #named: Set<string> | undefined;
 
   constructor(workspace: Workspace, intake: Intake, records: Records) {
     this.#workspace = workspace;
@@ -40,6 +41,19 @@ export class Lookup {
     return null;
   }
 
+  /** Whether a waiting file of another name has this id. Who has not looked at them all reads them once, unless they are very many. */
+  isNamed(id: string): boolean {
+    if (this.#intake.knows) return this.#intake.byId(id) !== undefined;
+    const dir = this.#workspace.queue('incoming');
+    this.#named ??= new Set(
+      someTaskNames(dir, LARGE).flatMap((name) => {
+        const task = mayName(join(dir, name)) ? readTask(dir, name, 'incoming') : null;
+        return task && task.id !== stemOf(name) ? [task.id] : [];
+      }),
+    );
+    return this.#named.has(id);
+  }
+
   list(only?: Queue): Task[] {
     const tasks = (only ? [only] : QUEUES).flatMap((queue) => {
       const dir = this.#workspace.queue(queue);
@@ -65,7 +79,17 @@ export class Lookup {
   }
 }
 
-/** Whether a file's own front matter may name an id: it holds the letters, or escapes that may stand for them. */
+/** Whether a file's front matter may name an id, if it has any. */
+function mayName(path: string): boolean {
+  try {
+    const text = readRegular(path).toString();
+    return /^\ufeff?---/.test(text) && /\bid\b|\\/.test(text);
+  } catch {
+    return false;
+  }
+}
+
+/** Whether a file's own front matter may name this id: it holds the letters, or escapes that may stand for them. */
 function mayHold(path: string, id: string): boolean {
   try {
     const bytes = readRegular(path);

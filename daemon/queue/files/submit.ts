@@ -8,14 +8,13 @@ import { idProblem } from '../../task/schema.ts';
 import { QUEUES } from '../../task/terms.ts';
 import type { Submission, Task } from '../port.ts';
 import { type Durable, freeName } from './durable.ts';
-import type { Intake } from './intake.ts';
 import { stemOf } from './read.ts';
 
 /** Returns its id. Throws `task_refused` for what would be refused when it is read. */
 export async function submitFile(
   workspace: Workspace,
   disk: Durable,
-  queue: { intake: Intake; get(id: string): Promise<Task | null> },
+  queue: { isNamed: (id: string) => boolean; get: (id: string) => Promise<Task | null> },
   { content, name }: Submission,
 ): Promise<string> {
   const bytes = typeof content === 'string' ? Buffer.from(content) : content;
@@ -33,7 +32,7 @@ export async function submitFile(
       name,
       (candidate) =>
         QUEUES.some((queue) => existsSync(join(workspace.queue(queue), candidate))) ||
-        (!parsed.spec.id && queue.intake.byId(stemOf(candidate)) !== undefined),
+        (!parsed.spec.id && queue.isNamed(stemOf(candidate))),
     );
     const path = join(workspace.queue('incoming'), free);
     if (!existsSync(dirname(path)))
