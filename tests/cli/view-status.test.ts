@@ -193,7 +193,7 @@ describe('list', () => {
     expect(tasks.map((one) => one.id).slice(0, 3)).toEqual(['next', 'run', 'look']);
     expect(tasks[1]).toMatchObject({ branch: 'towpath/run', agent: 'claude', claimed_at: ago(190_000) });
     const wide = renderList(tasks, { now: NOW });
-    expect(wide.split('\n')[0]).toMatch(/^ID +QUEUE +PRIO +AGENT +AGE +TITLE +OUTCOME +REASON$/);
+    expect(wide.split('\n')[0]).toMatch(/^ID +QUEUE +PRIO +ROLE +AGENT +AGE +TITLE +OUTCOME +REASON$/);
     for (const line of renderList(tasks, { width: 50, now: NOW }).split('\n'))
       expect(widthOf(line)).toBeLessThanOrEqual(50);
   });

@@ -66,7 +66,7 @@ it('a skill of the task or of its role is in the prompt, with its folder', () =>
   expect(stdout + stderr).toContain('notes: gone.md cannot be read');
   const refused = (id: string) => ws.show(id).reason;
   expect(refused('lost')).toBe('skills: "nowhere" does not exist: write skills/nowhere/SKILL.md');
-  expect(refused('unknown')).toBe('skills: "missing" does not exist: write skills/missing/SKILL.md');
+  expect(refused('unknown')).toBe('skills: "missing" does not exist: write skills/missing/SKILL.md (line 3)');
   expect(refused('out')).toContain('skills: "../docs" is not allowed');
   expect(refused('huge')).toContain('skills: "huge" is larger than 1 MiB');
   expect(refused('latin')).toContain('skills: "latin" is no UTF-8 text');
