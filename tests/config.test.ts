@@ -2,7 +2,7 @@
 import { rmSync, writeFileSync } from 'node:fs';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { loadSettings } from '../daemon/config.ts';
-import { Workspace } from '../daemon/paths.ts';
+import { findWorkspace, Workspace } from '../daemon/paths.ts';
 import { tempDir } from './helpers/workspace.ts';
 
 let workspace: Workspace;
@@ -45,4 +45,10 @@ it('takes a variable of nothing but digits for a text where the key holds one', 
   const digits = { TOWPATH_BASE: '2026', TOWPATH_REPO: '7', TOWPATH_SERVER_API_KEY: '12345', TOWPATH_CONCURRENCY: '3' };
   const settings = load('', digits);
   expect(settings).toMatchObject({ base: '2026', repo: '7', server: { api_key: '12345' }, concurrency: { total: 3 } });
+});
+
+test('the checkout is itself a workspace, found from any folder in it', () => {
+  const checkout = join(import.meta.dirname, '..');
+  expect(findWorkspace(undefined, join(checkout, 'docs'), {}).root).toBe(checkout);
+  expect(loadSettings(new Workspace(checkout), {}).settings.agent).toBe('auto');
 });
