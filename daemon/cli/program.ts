@@ -205,6 +205,10 @@ export async function main(argv: readonly string[], version: string): Promise<nu
   );
 
   try {
+    const [first, of = ''] = argv;
+    // Of a command that is not there commander would print the help of all.
+    if (first === 'help' && /^\w/.test(of) && of !== 'help' && !program.commands.some((one) => one.name() === of))
+      program.error(`error: unknown command '${of}'`);
     await program.parseAsync(argv, { from: 'user' });
     return status;
   } catch (thrown) {

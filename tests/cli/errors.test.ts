@@ -1,0 +1,32 @@
+import { rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, expect, test, vi } from 'vitest';
+import { main } from '../../daemon/cli/program.ts';
+import { tempDir } from '../helpers/workspace.ts';
+
+const root = tempDir();
+writeFileSync(join(root, 'towpath.yaml'), '');
+afterAll(() => rmSync(root, { recursive: true }));
+
+test.each([
+  [['help', 'nonsense'], 2, 'towpath: unknown command \'nonsense\': see "towpath help"'],
+  [['nonsense'], 2, 'towpath: unknown command \'nonsense\': see "towpath help"'],
+  [['events', '--limit', 'few'], 2, 'towpath: "few" is no whole number: write 1 or more'],
+  [['start', '--drain', '--role', 'nobody', '-w', root], 4, 'towpath: no role "nobody": write roles/nobody.md'],
+])('%j is one line that says what to do', async (argv, code, line) => {
+  let told = '';
+  const heard = (chunk: unknown) => {
+    told += `${String(chunk).trim()}\n`;
+    return true;
+  };
+  const spies = [
+    vi.spyOn(process.stderr, 'write').mockImplementation(heard),
+    vi.spyOn(console, 'error').mockImplementation(heard),
+  ];
+  try {
+    expect(await main(argv, '0.0.0')).toBe(code);
+  } finally {
+    for (const spy of spies) spy.mockRestore();
+  }
+  expect(told).toBe(`${line}\n`);
+});
