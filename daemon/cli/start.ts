@@ -2,9 +2,8 @@
 import { createInterface } from 'node:readline/promises';
 import type { Ask } from '../attempt/context.ts';
 import { runDaemon } from '../daemon.ts';
-import { EXIT, TowpathError } from '../errors.ts';
+import { EXIT } from '../errors.ts';
 import { findWorkspace } from '../paths.ts';
-import { rolePath } from '../roles/role.ts';
 import type { Common } from './common.ts';
 import { signalOrders } from './signals.ts';
 import { showProgress } from './view/progress.ts';
@@ -21,8 +20,6 @@ const FLUSH_MS = 2000;
 
 export async function start(_: [], options: StartOptions): Promise<number> {
   const workspace = findWorkspace(options.workspace);
-  if (options.role && !rolePath(workspace, options.role))
-    throw new TowpathError('not_found', `no role "${options.role}"`, `write roles/${options.role}.md`);
   const orders = signalOrders((line) => options.json || console.error(line));
   // The work goes on when nobody reads what is shown any more (`| head`, a closed terminal, a journal that restarts).
   for (const stream of [process.stdout, process.stderr]) stream.removeAllListeners('error').on('error', () => {});

@@ -1,18 +1,10 @@
-import { rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { afterAll, expect, test, vi } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { main } from '../../daemon/cli/program.ts';
-import { tempDir } from '../helpers/workspace.ts';
-
-const root = tempDir();
-writeFileSync(join(root, 'towpath.yaml'), '');
-afterAll(() => rmSync(root, { recursive: true }));
 
 test.each([
   [['help', 'nonsense'], 2, 'towpath: unknown command \'nonsense\': see "towpath help"'],
   [['nonsense'], 2, 'towpath: unknown command \'nonsense\': see "towpath help"'],
   [['events', '--limit', 'few'], 2, 'towpath: "few" is no whole number: write 1 or more'],
-  [['start', '--drain', '--role', 'nobody', '-w', root], 4, 'towpath: no role "nobody": write roles/nobody.md'],
 ])('%j is one line that says what to do', async (argv, code, line) => {
   let told = '';
   const heard = (chunk: unknown) => {
