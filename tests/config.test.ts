@@ -1,5 +1,6 @@
 // Bad settings are told by file, line and key, and by the variable where one of those says it.
 import { rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { loadSettings } from '../daemon/config.ts';
 import { findWorkspace, Workspace } from '../daemon/paths.ts';
@@ -47,7 +48,7 @@ it('takes a variable of nothing but digits for a text where the key holds one', 
   expect(settings).toMatchObject({ base: '2026', repo: '7', server: { api_key: '12345' }, concurrency: { total: 3 } });
 });
 
-test('the checkout is itself a workspace, found from any folder in it', () => {
+it('finds the checkout as a workspace from any folder in it', () => {
   const checkout = join(import.meta.dirname, '..');
   expect(findWorkspace(undefined, join(checkout, 'docs'), {}).root).toBe(checkout);
   expect(loadSettings(new Workspace(checkout), {}).settings.agent).toBe('auto');
