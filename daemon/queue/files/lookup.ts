@@ -1,5 +1,5 @@
 // Finds tasks without changing anything: one by its id, those of a queue in running order, how many there are.
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import type { Workspace } from '../../paths.ts';
 import { QUEUES, type Queue } from '../../task/terms.ts';
 import type { Task } from '../port.ts';
@@ -7,6 +7,9 @@ import { LARGE } from './count.ts';
 import type { Intake } from './intake.ts';
 import { readRegular, readTask, someTaskNames, stemOf, taskNames } from './read.ts';
 import type { Records } from './records.ts';
+
+/** Waiting files that a command reads for the sake of one name. */
+const MANY = 1000;
 
 export class Lookup {
   readonly #workspace: Workspace;
@@ -41,16 +44,16 @@ export class Lookup {
     return null;
   }
 
-  /** Whether a waiting file of another name has this id. Who has not looked at them all reads them once, unless they are very many. */
+  /** Whether a waiting file of another name has this id. Who has not looked at them all reads them once; of many that would take too long, and the daemon gives another name then. */
   isNamed(id: string): boolean {
     if (this.#intake.knows) return this.#intake.byId(id) !== undefined;
     const dir = this.#workspace.queue('incoming');
-    this.#named ??= new Set(
-      someTaskNames(dir, LARGE).flatMap((name) => {
-        const task = mayName(join(dir, name)) ? readTask(dir, name, 'incoming') : null;
-        return task && task.id !== stemOf(name) ? [task.id] : [];
-      }),
-    );
+    if (!this.#named) {
+      const names = someTaskNames(dir, MANY);
+      const read = names.length < MANY ? names.filter((name) => mayName(join(dir, name))) : [];
+      const tasks = read.flatMap((name) => readTask(dir, name, 'incoming') ?? []);
+      this.#named = new Set(tasks.flatMap(({ id, path }) => (id === stemOf(basename(path)) ? [] : [id])));
+    }
     return this.#named.has(id);
   }
 
