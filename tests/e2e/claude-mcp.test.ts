@@ -90,7 +90,7 @@ test('a map that cannot be understood is refused at the door, with no value of i
   ws.drain();
   expect(ws.show('bad')).toMatchObject({ queue: 'failed', outcome: 'refused' });
   expect(ws.show('bad').reason).toBe(
-    'mcp.db: {comand, env} is not allowed: {command: …, args: […], env: {…}} or {url: …, headers: {…}}',
+    'mcp.db: {comand, env} is not allowed: {command: …, args: […], env: {…}} or {url: …, headers: {…}} (line 3)',
   );
   expect(ws.show('odd').reason).toMatch(/^mcp: 7 is not allowed: a map/);
   expect(ws.show('name').reason).toMatch(/^mcp: "a b" is not allowed: a name/);
