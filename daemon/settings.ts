@@ -3,7 +3,8 @@ import { resolve } from 'node:path';
 import { z } from 'zod';
 import { parseDuration } from './clock.ts';
 import type { Workspace } from './paths.ts';
-import { FIXES, ON_ACCEPT, type Seniority } from './task/terms.ts';
+import { fixSchema, reviewSchema } from './task/keys.ts';
+import { ON_ACCEPT, type Seniority } from './task/terms.ts';
 
 const duration = z
   .string('write 30s, 10m or 2h')
@@ -33,20 +34,7 @@ const variable = z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'the name of a var
 const passed = z
   .string()
   .regex(/^[A-Za-z_][A-Za-z0-9_]*\*?$/, 'the name of a variable; a value is set as {NAME: value} at an agent');
-export const checkSchema = z.union(
-  [z.string().min(1), z.array(z.string()).min(1)],
-  'a command: a text, or a list of words',
-);
-const reviewer = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]*$/, 'none, human, agent or the name of a role');
-/** A name of a role is looked up when the task comes in. */
-export const reviewSchema = z.union([
-  reviewer,
-  z
-    .array(reviewer)
-    .min(1)
-    .refine((names) => !names.includes('none'), 'none stands alone'),
-]);
-export const fixSchema = z.enum(FIXES);
+const checkSchema = z.union([z.string().min(1), z.array(z.string()).min(1)], 'a command: a text, or a list of words');
 const hookEvents = ['pre_task', 'post_task', 'health_check', 'setup', 'gate', 'notify', 'poll'] as const;
 export type HookEvent = (typeof hookEvents)[number];
 export const HOOK_EVENTS: readonly HookEvent[] = hookEvents;

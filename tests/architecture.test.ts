@@ -8,7 +8,7 @@ const DAEMON = fileURLToPath(new URL('../daemon/', import.meta.url));
 
 /** From the ground up; a module belongs to the first row that names it or its room. Imports go to earlier rows only. */
 const LAYERS: readonly (readonly string[])[] = [
-  ['errors.ts', 'clock.ts', 'task/terms.ts'],
+  ['errors.ts', 'clock.ts', 'task/terms.ts', 'task/keys.ts'],
   ['paths.ts', 'faults.ts', 'owner.ts'],
   ['settings.ts'],
   ['secrets.ts'],
@@ -93,6 +93,7 @@ const PACKAGES: Record<string, readonly string[]> = {
     'schedule/book.ts',
     'schedule/file.ts',
     'settings.ts',
+    'task/keys.ts',
     'task/schema.ts',
     'task/state.ts',
   ],

@@ -2,7 +2,7 @@
 import { type Document, isMap, isScalar, type LineCounter } from 'yaml';
 import { z } from 'zod';
 import { epochMs, parseDuration } from '../clock.ts';
-import { fixSchema, reviewSchema } from '../settings.ts';
+import { fixSchema, reviewSchema } from './keys.ts';
 import { ON_ACCEPT, type TaskSpec } from './terms.ts';
 
 /** An id is a file name, a folder name and the last part of a branch, so it is kept to what all three allow. */
