@@ -115,7 +115,7 @@ export function titleOf(file: ParsedFile): string | null {
 }
 
 /** A line of a fence, one of #, and one that underlines the text above it. */
-const MARKED = /^ {0,3}(?:(`{3,}|~{3,})|#{1,6}[ \t]+(\S.*?)(?:[ \t]+#*)?[ \t]*\r?$|(?:=+|-+)[ \t]*\r?$)/gm;
+const MARKED = /^ {0,3}(?:(`{3,}|~{3,})|#{1,6}[ \t]+(\S.*)|(?:=+|-+)[ \t]*\r?$)/gm;
 /** What is no paragraph, so that a line below it underlines nothing. */
 const NO_TEXT = /^(?:\s*$| {0,3}(?:[-*+>`~#]|\d+[.)])| {4}|\t)/;
 
@@ -127,10 +127,17 @@ function firstHeading(body: string): string | null {
       fence = fence === null ? mark! : mark?.startsWith(fence) ? null : fence;
       continue;
     }
-    const above = text ?? body.slice(body.lastIndexOf('\n', index - 2) + 1, Math.max(0, index - 1));
-    if (text || !NO_TEXT.test(above)) return above.trim();
+    if (text) return withoutClosing(text.trim());
+    const above = body.slice(body.lastIndexOf('\n', index - 2) + 1, Math.max(0, index - 1));
+    if (!NO_TEXT.test(above)) return above.trim();
   }
   return null;
+}
+
+/** Without the #s that may end a heading. A pattern for it would take the cube of a long line's time. */
+function withoutClosing(text: string): string {
+  const at = Math.max(text.lastIndexOf(' '), text.lastIndexOf('\t'));
+  return at >= 0 && /^#+$/.test(text.slice(at + 1)) ? text.slice(0, at).trimEnd() : text;
 }
 
 /** Replaces or adds `towpath:` in readable front matter; undefined when the result would not say exactly what it should. */

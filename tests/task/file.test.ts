@@ -25,6 +25,11 @@ describe('reading', () => {
   ])('takes the first heading for the title: %j', (text, title) => {
     expect(titleOf(parse(text))).toBe(title);
   });
+  it('finds the title at once, whatever a long line holds', () => {
+    const gaps = `a${' '.repeat(20_000)}b${' #'.repeat(20_000)}c`;
+    expect(titleOf(parse(`# ${gaps} ##\n`))).toBe(gaps);
+    expect(titleOf(parse(`# ${'#'.repeat(20_000)}c\n`))).toBe(`${'#'.repeat(20_000)}c`);
+  });
 
   it.each([
     ['bad YAML', '---\na: [\n---\nbody', /line \d+: bad YAML/],
