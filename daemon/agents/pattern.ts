@@ -4,14 +4,16 @@ import { TowpathError } from '../errors.ts';
 import type { Agent, AgentEvent, Reader, RunEnd, Usage, Verdict } from './port.ts';
 import { retryAt, StreamReader } from './stream.ts';
 
+const DECISIONS = ['continue', 'retry', 'block', 'skip'] as const;
+/** Of success, output and outputs the stream's reader judges; a part of a decision that is wrong does not take them with it. */
 const result = z.object({
-  success: z.boolean().optional(),
-  output: z.string().optional(),
-  outputs: z.record(z.string(), z.unknown()).optional(),
-  // In place of it a decision, as of a hook.
-  decision: z.enum(['continue', 'retry', 'block', 'skip']).optional(),
-  reason: z.string().default(''),
-  retry_after: z.string().optional(),
+  success: z.unknown().optional(),
+  output: z.unknown().optional(),
+  outputs: z.unknown().optional(),
+  // In place of them a decision, as of a hook.
+  decision: z.unknown().optional(),
+  reason: z.string().catch(''),
+  retry_after: z.union([z.string(), z.number()]).optional().catch(undefined),
 });
 /** A longer last line is no result. */
 const RESULT_CHARS = 1024 * 1024;
@@ -86,11 +88,16 @@ export class PatternReader implements Reader {
   }
 }
 
-function decided({ decision, reason, retry_after }: z.output<typeof result>): Partial<Verdict> {
-  const because = reason || `its decision is "${decision}"`;
-  if (decision === 'retry') return { outcome: 'transient', reason: because, retry_at: retryAt(retry_after, undefined) };
-  if (decision === 'block') return { outcome: 'needs_input', reason: because, question: because };
-  return decision === 'skip' ? { outcome: 'cancelled', reason: because } : {};
+function decided(told: z.output<typeof result>): Partial<Verdict> {
+  const decision = told.decision ?? 'continue';
+  if (!DECISIONS.some((one) => one === decision)) {
+    const said = JSON.stringify(decision).slice(0, 100);
+    return { outcome: 'failed', reason: `its decision is ${said}: allowed are ${DECISIONS.join(', ')}` };
+  }
+  const reason = told.reason || `its decision is "${decision}"`;
+  if (decision === 'retry') return { outcome: 'transient', reason, retry_at: retryAt(told.retry_after, undefined) };
+  if (decision === 'block') return { outcome: 'needs_input', reason, question: reason };
+  return decision === 'skip' ? { outcome: 'cancelled', reason } : {};
 }
 
 function resultIn(line: string): z.output<typeof result> | null {

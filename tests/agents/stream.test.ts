@@ -1,5 +1,6 @@
 // What agents of our own form tell while they run: their session, and what they have used so far.
 import { expect, test } from 'vitest';
+import { PatternReader } from '../../daemon/agents/pattern.ts';
 import { retryAt, StreamReader } from '../../daemon/agents/stream.ts';
 
 const END = { code: 0, signal: null, stdout: '', stderr: '' };
@@ -72,4 +73,18 @@ test('a time is ISO, or seconds or milliseconds since 1970; a delay is a duratio
   }
   for (const told of ['soon', '', 1e300])
     expect([retryAt(told, undefined), retryAt(undefined, told)]).toEqual([null, null]);
+});
+
+test.each([
+  ['{"success":false,"reason":null}', 'failed'],
+  ['{"success":false,"output":{"a":1}}', 'failed'],
+  ['{"success":"no"}', 'failed'],
+  ['{"decision":"maybe"}', 'failed'],
+  ['{"decision":"block","reason":["who?"]}', 'needs_input'],
+  ['{"decision":"retry","retry_after":60}', 'transient'],
+  ['{"decision":null,"success":true,"reason":1}', 'ok'],
+])('a part of a pattern’s last line that is wrong does not make it a success: %s', (line, outcome) => {
+  const reader = new PatternReader();
+  reader.line(line);
+  expect(reader.conclude({ ...END, code: 0 }).outcome).toBe(outcome);
 });
