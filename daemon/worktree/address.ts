@@ -38,6 +38,9 @@ export async function pushedTo(run: Git, remote: string): Promise<Told> {
     [`remote.${MADE_UP}.url`, clean],
     ...tracks,
     [`http.${clean}.extraHeader`, `Authorization: Basic ${basic}`],
+    // What has put the password into the address (insteadOf) does not do so again: of several the longest counts.
+    [`url.${clean}.insteadOf`, clean],
+    [`url.${clean}.pushInsteadOf`, clean],
   ]);
 }
 

@@ -96,7 +96,14 @@ test('a password of the address reaches the server, and no command line', async 
   expect(await offered('origin')).toMatch(/returned error: 403/);
   sh(repo, 'remote', 'add', 'other', address);
   expect(await offered('other')).toMatch(/returned error: 403/);
-  expect(seen).toEqual([basic, basic]);
+  // A rule of the settings may have put it there, for what is fetched and for what is pushed.
+  const rule = ['config', `url.http://me:gehe%40im@127.0.0.1:${port}/.insteadOf`, `http://127.0.0.1:${port}/`];
+  sh(repo, 'remote', 'add', 'ruled', `http://127.0.0.1:${port}/o/r.git`);
+  sh(repo, ...rule);
+  expect(await offered('ruled')).toMatch(/returned error: 403/);
+  sh(repo, ...rule.map((word) => word.replace('.insteadOf', '.pushInsteadOf')));
+  expect(await offered('ruled')).toMatch(/returned error: 403/);
+  expect(seen).toEqual([basic, basic, basic, basic]);
 });
 
 test('an HTTP server that wants a password, refuses or is down: nobody is asked, and only the last may pass', async () => {
