@@ -142,7 +142,8 @@ export async function cancel(op: Operator, id: string): Promise<Task> {
   await fromGate(op, task);
   await op.endRunning(id, 'cancel');
   const after = await find(op, id);
-  if (after.queue === 'failed') return after;
+  // Its gate may have come to its end: what has landed is not taken back.
+  if (after.queue === 'failed' || after.queue === 'done') return after;
   if (after.queue === 'claimed') return release(op, after);
   // Its gate may have had it in the repository's own tree.
   if (after.queue === 'provisional') await close(op, after);
