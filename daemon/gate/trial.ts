@@ -87,10 +87,15 @@ async function takeOut(
   { trying, ...work }: Work,
 ): Promise<void> {
   const { root } = work.open!;
+  const captured = work.captured!;
+  const { from, to } = trying!;
   try {
-    // It may have been cut off half way.
-    await replaceTree(root, trying!.from, trying!.to);
-    await replaceTree(root, trying!.to, work.captured!);
+    // That may have been cut off half way, and so may this be: each file is in one of two states, and which is written down.
+    if (from !== captured) {
+      await replaceTree(root, from, to);
+      writeWork(ctx, id, { ...work, trying: { from: captured, to } });
+    }
+    await replaceTree(root, to, captured);
   } catch (thrown) {
     if (!(thrown instanceof GitProblem && thrown.kind === 'conflict')) throw thrown;
     ctx.events.emit('warning', { task: id, message: `a patch stays in the tree: ${thrown.message}` });

@@ -1,14 +1,21 @@
 // Patches and tests: what is let through, the exact tree that comes of it, the same patch known again, and the way back.
+import { execFileSync } from 'node:child_process';
 import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { keepTests, testsCommit } from '../../daemon/attempt/tests.ts';
-import type { Work } from '../../daemon/attempt/work.ts';
+import { readWork, type Work, writeWork } from '../../daemon/attempt/work.ts';
+import { Events } from '../../daemon/events.ts';
+import { takeOff } from '../../daemon/gate/trial.ts';
+import { Workspace } from '../../daemon/paths.ts';
+import type { Task } from '../../daemon/queue/port.ts';
+import { settingsSchema } from '../../daemon/settings.ts';
 import { judgeAnswer } from '../../daemon/task/answer.ts';
 import { fixProblem, fixSchemaOf, judgeFix, patchHash } from '../../daemon/task/fix.ts';
 import type { Tested } from '../../daemon/task/test.ts';
 import { moveTo, patchCommit } from '../../daemon/worktree/patch.ts';
-import { gitIn, makeRepo } from '../helpers/workspace.ts';
+import { captureTree, openTree } from '../../daemon/worktree/tree.ts';
+import { gitIn, makeRepo, tempDir } from '../helpers/workspace.ts';
 
 let repo: string;
 let start: string;
@@ -223,4 +230,48 @@ describe('an answer', () => {
       expect(judge(text), text).toHaveProperty('problem');
     expect(judge(GOOD, true)).toHaveProperty('problem');
   });
+});
+
+it('what is tried in the own tree of a repository is taken out of it also when that was cut off half way', async () => {
+  const workspace = new Workspace(tempDir());
+  const events = new Events();
+  const warnings: string[] = [];
+  events.on((event) => event.event === 'warning' && warnings.push(event.message));
+  const ctx = { workspace, settings: settingsSchema.parse({ durability: 'fast' }), events };
+  const own = makeRepo();
+  const put = (text: string) => {
+    for (const name of ['a.txt', 'b.txt']) writeFileSync(join(own, name), text);
+  };
+  put('one\n');
+  gitIn(own, 'add', '-A');
+  gitIn(own, 'commit', '-qm', 'files');
+  const open = await openTree(own);
+  // The work, a test on top of it, and the patch on top of both: all change the same files.
+  const [captured, from, to] = await ['work', 'test', 'patch'].reduce<Promise<string[]>>(async (before, id) => {
+    const commits = await before;
+    put(id);
+    return [...commits, (await captureTree(open, { id, attempt: 1, ...made }))!.commit];
+  }, Promise.resolve([]));
+  const place = { kind: 'tree', repo: own, worktree: own, branch: null, base: open.head, start: open.head } as const;
+  writeWork(ctx, 't', { ...place, setup_done: true, open, captured: captured!, trying: { from: from!, to: to! } });
+  const task = { id: 't', state: { commit: captured } } as Task;
+  // A git that writes one of the files, and then no more.
+  const bin = tempDir();
+  const path = process.env['PATH']!;
+  const real = execFileSync('sh', ['-c', 'command -v git'], { encoding: 'utf8' }).trim();
+  const short = `case "$*" in *checkout-index*) ${real} checkout-index -f -- a.txt; exit 1;; esac`;
+  writeFileSync(join(bin, 'git'), `#!/bin/sh\n${short}\nexec ${real} "$@"\n`, { mode: 0o755 });
+  process.env['PATH'] = `${bin}:${path}`;
+  try {
+    await expect(takeOff(ctx, task)).rejects.toThrow();
+  } finally {
+    process.env['PATH'] = path;
+  }
+  const files = () => ['a.txt', 'b.txt'].map((name) => readFileSync(join(own, name), 'utf8'));
+  expect(files()).toEqual(['work', 'patch']);
+  await takeOff(ctx, task);
+  expect(files()).toEqual(['work', 'work']);
+  expect(warnings).toEqual([]);
+  expect(readWork(workspace, 't')?.trying).toBeUndefined();
+  for (const dir of [own, bin, workspace.root]) rmSync(dir, { recursive: true });
 });
