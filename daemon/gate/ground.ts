@@ -7,6 +7,7 @@ import { GitProblem, git } from '../worktree/git.ts';
 import { treeOf } from '../worktree/objects.ts';
 import { moveTo } from '../worktree/patch.ts';
 import { replaceTree, withTop } from '../worktree/tree.ts';
+import { regainWorktree } from '../worktree/worktree.ts';
 import { clear, type Trial, takeOff } from './trial.ts';
 
 export interface Ground {
@@ -20,17 +21,22 @@ export const groundOf = (ctx: Context, task: Task, work: Work, trial: Trial): Pr
   work.kind === 'tree' ? ownTree(ctx, task, work, trial) : ownWorktree(work, trial);
 
 async function ownWorktree(work: Work, trial: Trial): Promise<Ground> {
-  const { worktree } = work;
+  const { repo, worktree, branch } = work;
+  // What is run in it between the moves is partly an agent's.
+  const to = async (commit: string) => {
+    await regainWorktree(repo, worktree, branch!);
+    await moveTo(worktree, commit);
+  };
   // Killed with the patch in it, a worktree whose task has no commit of its own still lies at that.
   const { tree } = await changes(worktree, trial.commit!, trial.commit!);
   await clear(work, trial);
   return {
     put: async (commit) => {
-      await moveTo(worktree, commit);
+      await to(commit);
       return { commit, tree: (await changes(worktree, trial.commit!)).tree };
     },
     back: async () => {
-      await moveTo(worktree, trial.commit!);
+      await to(trial.commit!);
       if ((await changes(worktree, trial.commit!)).tree !== tree)
         throw new Error(`what ${trial.id} made could not be taken back`);
     },

@@ -1,5 +1,15 @@
 // Which worktrees a repository knows, which of them are still there, and how one is thrown away in a single step.
-import { chmodSync, lstatSync, readdirSync, readFileSync, realpathSync, renameSync, rmdirSync, rmSync } from 'node:fs';
+import {
+  chmodSync,
+  lstatSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  renameSync,
+  rmdirSync,
+  rmSync,
+  statSync,
+} from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { errno } from '../errors.ts';
 import { git } from './git.ts';
@@ -69,21 +79,29 @@ export async function isWorktreeOf(repo: Repo, dir: string): Promise<boolean> {
   return found?.kind === 'normal' && found.root === realpathSync(dir) && found.commonDir === repo.commonDir;
 }
 
-/** Whether the links between a worktree and its place in the repository name each other: an agent may have written others. */
-function isLinked(dir: string): boolean {
+/** Whether the links between a worktree and its place in the repository name each other: an agent or a check may have written others, or none: git would take what lies above for it. */
+export function isLinked(dir: string): boolean {
   try {
     const link = join(dir, '.git');
     const admin = resolve(
       dir,
-      readFileSync(link, 'utf8')
+      linkIn(link)
         .replace(/^gitdir:/, '')
         .trim(),
     );
-    return realpathSync(resolve(admin, readFileSync(join(admin, 'gitdir'), 'utf8').trim())) === realpathSync(link);
+    return realpathSync(resolve(admin, linkIn(join(admin, 'gitdir')).trim())) === realpathSync(link);
   } catch {
     return false;
   }
 }
+
+/** As git writes one: a pipe in its place would be waited for, and a flood read whole. */
+function linkIn(path: string): string {
+  const stat = statSync(path);
+  if (!stat.isFile() || stat.size > LINK_BYTES) throw new Error(`${path} is no link of git's`);
+  return readFileSync(path, 'utf8');
+}
+const LINK_BYTES = 16 * 1024;
 
 /** Lets git mend the links between a worktree and its repository, after one of them was moved or `.git` was deleted. */
 export async function repair(repo: Repo, dir: string): Promise<void> {

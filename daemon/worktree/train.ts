@@ -4,7 +4,18 @@ import { dirname, join } from 'node:path';
 import { exclusive, failure, type Git, git } from './git.ts';
 import { copyIncluded } from './include.ts';
 import { GitProblem } from './problem.ts';
-import { canonical, discard, emptyTrash, forget, isAbsent, isThere, isWorktreeOf, registered } from './registry.ts';
+import {
+  canonical,
+  discard,
+  emptyTrash,
+  forget,
+  isAbsent,
+  isLinked,
+  isThere,
+  isWorktreeOf,
+  registered,
+  repair,
+} from './registry.ts';
 import { inspect, openRepo } from './repo.ts';
 import { fillSubmodules } from './submodules.ts';
 import { unmerged } from './unfinished.ts';
@@ -55,8 +66,16 @@ export async function standAt(dir: string, commit: string): Promise<void> {
 
 /** The same for who looks at its files: with the submodules that the commit names. Returns warnings. */
 export async function standWhole(dir: string, commit: string, repoDir: string): Promise<string[]> {
+  const repo = await openRepo(repoDir);
+  if (!isLinked(dir)) await repair(repo, dir);
+  if (!isLinked(dir))
+    throw new GitProblem(
+      'git_failed',
+      `${dir} is not linked to ${repo.root} any more`,
+      'look for what removes its .git',
+    );
   await standAt(dir, commit);
-  return fillSubmodules(dir, (await openRepo(repoDir)).commonDir, true);
+  return fillSubmodules(dir, repo.commonDir, true);
 }
 
 /** The new top where a commit needs no work to be on top of another one: it left from there, or is in it already. Else null. */

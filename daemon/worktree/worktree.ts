@@ -12,6 +12,7 @@ import {
   emptyTrash,
   forget,
   isAbsent,
+  isLinked,
   isThere,
   isWorktreeOf,
   registered,
@@ -104,7 +105,7 @@ export async function prepareWorktree(request: WorktreeRequest): Promise<Prepare
 }
 
 /**
- * After an agent: it may have removed its worktree or the `.git` in it, and git would take what lies above for it. Whether it had to be
+ * After an agent, or a command that one has named: it may have removed its worktree or the `.git` in it, and git would take what lies above for it. Whether it had to be
  * made or linked anew. Throws as prepareWorktree does.
  */
 export async function regainWorktree(repo: string, dir: string, branch: string): Promise<boolean> {
@@ -125,7 +126,7 @@ export async function restoreWorktree(
   commit?: string,
 ): Promise<string | null> {
   const run = git(dir);
-  const head = isAbsent(dir) ? null : await run.ask(['rev-parse', '--verify', '-q', 'HEAD^{commit}']);
+  const head = isAbsent(dir) || !isLinked(dir) ? null : await run.ask(['rev-parse', '--verify', '-q', 'HEAD^{commit}']);
   if (head !== null && (commit === undefined || head === commit)) return null;
   await prepareWorktree({ repo, dir, branch, ours: true, dependencies: [] });
   if (commit === undefined) return null;

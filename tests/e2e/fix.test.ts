@@ -51,14 +51,19 @@ it('a patch that helps stays as a commit of its own, and no attempt is spent on 
 
 it('one that does not help is taken back exactly, and is not tried again; the task goes back with its feedback', () => {
   const ws = setUp(answer(patch('worse')));
+  ws.file('mine', 'not committed\n');
+  ws.git('add', 'mine');
+  const main = ws.git('rev-parse', 'main');
   ws.drop(
     't',
     shellTask(
       'echo bad > f; echo "$TOWPATH_ATTEMPT" > n',
-      'checks: ["echo see $(cat f) >> ../../.towpath/seen; grep -q good f"]\n',
+      // Without the link of its worktree git would take the user's tree for it.
+      'checks: ["echo see $(cat f) >> ../../.towpath/seen; rm -f .git; grep -q good f"]\n',
     ),
   );
   expect(ws.drain().code).toBe(1);
+  expect([ws.git('rev-parse', 'main'), ws.git('status', '--porcelain', 'mine')]).toEqual([main, 'A  mine\n']);
   const shown = ws.show('t');
   expect(shown).toMatchObject({ queue: 'failed', outcome: 'check_failed' });
   expect(shown.feedback[0]).toMatchObject({ from: 'check', attempt: 1 });

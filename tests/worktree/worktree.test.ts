@@ -1,10 +1,12 @@
 // Making, finding and mending a task's worktree.
+import { execFileSync } from 'node:child_process';
 import { mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { commitAll } from '../../daemon/worktree/commit.ts';
 import { branchExists, headOf, inspect, isDirty, openRepo, resolveBase } from '../../daemon/worktree/repo.ts';
-import { restoreWorktree } from '../../daemon/worktree/worktree.ts';
+import { openTrain, standWhole } from '../../daemon/worktree/train.ts';
+import { regainWorktree, restoreWorktree } from '../../daemon/worktree/worktree.ts';
 import { author, commit, folder, has, hook, prepare, problem, read, repository, sh, write } from './helper.ts';
 
 test('a fresh worktree is on its branch at the base, and the folder of worktrees is out of git', async () => {
@@ -146,6 +148,35 @@ test("a branch, a folder or a file of someone else's is not touched", async () =
   await problem(prepare(repo, 'l'), 'path_in_way');
   mkdirSync(join(repo, '.worktrees/task-empty'));
   expect((await prepare(repo, 'empty')).fresh).toBe(true);
+});
+
+test('a link that leads to a pipe is no link: it is not waited for', async () => {
+  const repo = repository();
+  const { worktree } = await prepare(repo, 'pipe');
+  mkdirSync(join(worktree, 'x'));
+  execFileSync('mkfifo', [join(worktree, 'x/gitdir')]);
+  write(worktree, { '.git': 'gitdir: x\n' });
+  expect(await regainWorktree(repo, worktree, 'towpath/pipe')).toBe(true);
+  expect(sh(worktree, 'symbolic-ref', 'HEAD')).toBe('refs/heads/towpath/pipe');
+});
+
+test('a worktree that a check has cut off is linked again before git moves it: the tree above is the user’s', async () => {
+  const repo = repository();
+  const { worktree, head } = await prepare(repo, 'cut');
+  const train = join(repo, '.worktrees/train');
+  const top = commit(worktree, { work: 'w' });
+  await openTrain(train, head, repo);
+  const cut = () => [worktree, train].map((dir) => rmSync(join(dir, '.git')));
+  write(repo, { 'a.txt': 'not committed', mine: 'not tracked' });
+  cut();
+  await standWhole(train, top, repo);
+  expect(read(train, 'work')).toBe('w');
+  // On the very commit that the tree above is on.
+  await restoreWorktree(repo, worktree, 'towpath/cut', head);
+  expect(sh(worktree, 'rev-parse', '--show-toplevel', 'HEAD')).toBe(`${worktree}\n${head}`);
+  expect([read(repo, 'a.txt'), read(repo, 'mine'), sh(repo, 'rev-parse', 'main')]).toEqual([
+    ...['not committed', 'not tracked', head],
+  ]);
 });
 
 test('a worktree whose folder is gone is made again from its branch; another one that is gone stays known', async () => {
