@@ -1,7 +1,7 @@
 // The one reader and writer of task files. The daemon writes the key `towpath:` and nothing else: every other byte stays.
 
 import { isDeepStrictEqual } from 'node:util';
-import { Document, isMap, isScalar, LineCounter, visit } from 'yaml';
+import { Document, isMap, isNode, isScalar, LineCounter, visit } from 'yaml';
 import { redactAll } from '../secrets.ts';
 import { BOM, readYaml, splitText } from './frontmatter.ts';
 import { checkSpec, lineOf } from './schema.ts';
@@ -30,6 +30,12 @@ const DEFAULTS = checkSpec({}, null, new LineCounter()) as { spec: TaskSpec };
 
 /** Reads a task from its bytes. Never throws, whatever they are. */
 export function parseTask(bytes: Uint8Array): ParsedFile {
+  const own = unwrap(bytes);
+  // We put one block in front; another behind it is the user's.
+  return own ? { ...parsePlain(own.original), state: own.state } : parsePlain(bytes);
+}
+
+function parsePlain(bytes: Uint8Array): ParsedFile {
   const refused = (refusal: string, rest: Partial<ParsedFile> = {}): ParsedFile => ({
     spec: DEFAULTS.spec,
     data: {},
@@ -38,8 +44,6 @@ export function parseTask(bytes: Uint8Array): ParsedFile {
     ...rest,
     refusal,
   });
-  const own = unwrap(bytes);
-  if (own) return { ...parseTask(own.original), state: own.state };
   const large = bytes.byteLength > MAX_BYTES;
   if (bytes.byteLength > MAX_READ || (large && !Buffer.from(bytes).includes('\ntowpath:')))
     return refused(tooLarge(bytes.byteLength));
@@ -65,7 +69,10 @@ export function parseTask(bytes: Uint8Array): ParsedFile {
   if ('problem' in read) return refused(read.problem, { body: split.body });
   const { towpath, ...data } = read.data;
   const size = bytes.byteLength - (large ? ownBytes(split.matter, read.doc, data) : 0);
-  if (size > MAX_BYTES) return refused(tooLarge(size), { data, body: split.body, state: readState(towpath) });
+  const rest = { data, body: split.body, state: readState(towpath) };
+  if (size > MAX_BYTES) return refused(tooLarge(size), rest);
+  const nul = split.matter.includes('\\') ? keyWithNul(read.doc) : undefined;
+  if (nul !== undefined) return refused(`${nul}: a NUL is not allowed (line ${lineOf(read.doc, [nul], lines)})`, rest);
   return finish(data, read.doc, lines, split.body, readState(towpath));
 
   function finish(
@@ -81,6 +88,22 @@ export function parseTask(bytes: Uint8Array): ParsedFile {
       return refused('the body is empty: write below the front matter what is to be done', { data, body, state });
     return { spec: checked.spec, data, body, state, refusal: null };
   }
+}
+
+/** The key of the user's whose text holds a NUL: YAML can write one, and no argument, variable or path can hold it. */
+function keyWithNul({ contents }: Document): string | undefined {
+  for (const { key, value } of isMap(contents) ? contents.items : []) {
+    if (!isScalar(key) || !isNode(value) || key.value === 'towpath') continue;
+    let found = false;
+    visit(value, {
+      Scalar: (_, node) => {
+        found = typeof node.value === 'string' && node.value.includes('\0');
+        return found ? visit.BREAK : undefined;
+      },
+    });
+    if (found) return String(key.value);
+  }
+  return undefined;
 }
 
 /** The same file with another `towpath:` key. Every other byte stays; a file whose front matter cannot be edited in place gets a block of its own in front. */

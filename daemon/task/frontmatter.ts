@@ -1,6 +1,6 @@
 // Front matter: cut off by gray-matter, read by yaml, and every looser habit of either is a refusal with its line.
 import matter from 'gray-matter';
-import { type Document, isMap, LineCounter, parseDocument } from 'yaml';
+import { type Document, isMap, isScalar, LineCounter, parseDocument, visit, YAMLParseError } from 'yaml';
 
 export const BOM = '\ufeff';
 /** A line that opens or closes front matter. */
@@ -57,11 +57,36 @@ function parse(source: string, lines: LineCounter): Document {
     lines.lineStarts = [...known.lineStarts];
     return known.doc;
   }
-  const doc = parseDocument(source, { lineCounter: lines, prettyErrors: false, logLevel: 'silent' });
+  // yaml holds each key against all before it: a minute for a file of nothing but keys.
+  const options = { lineCounter: lines, prettyErrors: false, logLevel: 'silent', uniqueKeys: false } as const;
+  const doc = parseDocument(source, options);
+  const twice = doc.errors.length > 0 ? undefined : keyTwice(doc);
+  if (twice !== undefined)
+    doc.errors.push(new YAMLParseError([twice, twice + 1], 'DUPLICATE_KEY', 'Map keys must be unique'));
   if (source.length > LATELY_CHARS || doc.errors.length > 0) return doc;
   if (lately.size >= LATELY) lately.delete(lately.keys().next().value!);
   lately.set(source, { doc, lineStarts: [...lines.lineStarts] });
   return doc;
+}
+
+/** Where the first key stands that its map has already. */
+function keyTwice(doc: Document): number | undefined {
+  let at: number | undefined;
+  visit(doc, {
+    Map: (_, { items }) => {
+      const seen = new Set<unknown>();
+      for (const { key } of items) {
+        if (!isScalar(key)) continue;
+        if (seen.has(key.value)) {
+          at = key.range?.[0] ?? 0;
+          return visit.BREAK;
+        }
+        seen.add(key.value);
+      }
+      return undefined;
+    },
+  });
+  return at;
 }
 
 export function readYaml(

@@ -25,6 +25,12 @@ describe('reading', () => {
   ])('takes the first heading for the title: %j', (text, title) => {
     expect(titleOf(parse(text))).toBe(title);
   });
+  it('is read at once, whatever it is made of', () => {
+    const keys = Array.from({ length: 60_000 }, (_, at) => `k${at}: 'ü'\n`).join('');
+    expect(Object.keys(parse(`---\n${keys}---\nbody`).data)).toHaveLength(60_000);
+    const blocks = '---\ntowpath:\n  wrapped: true\n---\n'.repeat(30_000);
+    expect(parse(`${blocks}body`)).toMatchObject({ refusal: null, state: { wrapped: true } });
+  });
   it('finds the title at once, whatever a long line holds', () => {
     const gaps = `a${' '.repeat(20_000)}b${' #'.repeat(20_000)}c`;
     expect(titleOf(parse(`# ${gaps} ##\n`))).toBe(gaps);
@@ -57,6 +63,8 @@ describe('reading', () => {
     ['an unsafe id', '---\nid: ../../etc\n---\nbody', /^id: /],
     ['an id that git takes for no branch', '---\nid: a..b\n---\nbody', /^id: /],
     ['a base that is an option', '---\nbase: --upload-pack=x\n---\nbody', /^base: /],
+    ['a NUL in an escape', '---\nchecks:\n  - [a, "b\\0"]\n---\nbody', /^checks: a NUL is not allowed \(line 2\)$/],
+    ['a key twice', '---\na: 1\nb: {c: 1, c: 2}\n---\nbody', /^line 3: bad YAML: Map keys must be unique$/],
     ['an empty body', '---\ntitle: x\n---\n \n\n', /body is empty/],
     ['an empty file', '', /body is empty/],
     ['a NUL', 'a\0b', /NUL/],
