@@ -8,7 +8,7 @@ import { failure } from './attempt/ending.ts';
 import { answered } from './attempt/question.ts';
 import { now } from './clock.ts';
 import { messageOf, TowpathError } from './errors.ts';
-import { accept as acceptResult } from './gate/accept.ts';
+import { accept as acceptResult, inTree } from './gate/accept.ts';
 import { close, turnBack } from './gate/gate.ts';
 import { openHelpers } from './gate/helper.ts';
 import { endTree } from './process/end.ts';
@@ -51,6 +51,13 @@ export async function accept(op: Operator, id: string): Promise<Task> {
   const task = await find(op, id, 'provisional', 'blocked');
   const held = task.state.waits_for === 'merge' || task.state.waits_for === 'pr';
   if (task.queue === 'blocked' && !held) await find(op, id, 'provisional');
+  const other = await inTree(op, task);
+  if (other)
+    throw new TowpathError(
+      'wrong_state',
+      `"${other}" is at work in the repository's own tree, where "${id}" belongs`,
+      `accept it when that is over, or "towpath cancel ${other}" first`,
+    );
   const taken = await fromGate(op, task);
   const done = taken.queue === 'done' ? taken : await acceptResult(op, await find(op, id, 'provisional', 'blocked'));
   await callOff(op, id);

@@ -1,6 +1,7 @@
 // A result is good: a minor task's work becomes a commit on the checked-out branch, a major one's worktree goes and its branch stays.
 import { cleanUp } from '../attempt/clean.ts';
 import type { Context, Owner } from '../attempt/context.ts';
+import { repoOf } from '../attempt/plan.ts';
 import { keepWork, readWork, writeWork } from '../attempt/work.ts';
 import { now } from '../clock.ts';
 import type { Task } from '../queue/port.ts';
@@ -26,6 +27,14 @@ export async function accept(ctx: Owner, task: Task): Promise<Task> {
 const underWay = new Set<string>();
 /** Whether this process is about to accept a task: nobody begins that once more. */
 export const isBeingAccepted = (id: string): boolean => underWay.has(id);
+
+/** The other minor task that is at work where a minor result is to be put: it would take that for its own, and take it back with what fails. */
+export async function inTree({ workspace, settings, queue }: Owner, task: Task): Promise<string | null> {
+  if (task.spec.complexity !== 'minor') return null;
+  const repo = repoOf(task, settings, workspace);
+  const others = (await queue.list('claimed')).filter(({ id, spec }) => spec.complexity === 'minor' && id !== task.id);
+  return others.find((one) => repoOf(one, settings, workspace) === repo)?.id ?? null;
+}
 
 async function carryOut(ctx: Owner, task: Task): Promise<Task> {
   if (isPlan(ctx, task)) return breakDown(ctx, task);

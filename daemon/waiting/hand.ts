@@ -2,8 +2,9 @@
 import { existsSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import type { Context } from '../attempt/context.ts';
+import { readWork, writeWork } from '../attempt/work.ts';
 import { messageOf } from '../errors.ts';
-import { land } from '../gate/accept.ts';
+import { inTree, land } from '../gate/accept.ts';
 import { breakDown, isPlan } from '../gate/breakdown.ts';
 import { handIn, leadsTo } from '../gate/hand-in.ts';
 import { isTaskName, readTask, someTaskNames, statOf, stemOf } from '../queue/files/read.ts';
@@ -43,6 +44,14 @@ export async function noticeHandMoves(ctx: Context, runner: Runner, queue: Queue
     const to = meant === 'accept' && from === 'provisional' ? leadsTo(ctx, task) : 'branch';
     // Accepted, and not yet where it belongs: it is done when it is.
     if (to !== 'branch') return void (await handIn(ctx, task, to));
+    const other = meant === 'accept' ? await inTree(ctx, task) : null;
+    const work = other ? readWork(ctx.workspace, id) : null;
+    if (other && work) {
+      // Accepted, it is put there as soon as the tree is free.
+      writeWork(ctx, id, { ...work, accepted: true });
+      const reason = `accepted; it waits until "${other}" is done with the repository's own tree`;
+      return void (await ctx.queue.move(id, queue, { to: 'provisional', state: { reason, awaits: undefined } }));
+    }
     const landed = meant === 'accept' ? await land(ctx, task) : {};
     await ctx.queue.move(id, queue, { to: queue, state: { ...landed, ...movedOut(queue, id) } });
     ctx.events.emit('transition', { task: id, from, to: queue, reason: 'moved by hand' });
