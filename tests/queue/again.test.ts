@@ -12,13 +12,20 @@ import {
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import fc from 'fast-check';
-import { expect, it } from 'vitest';
+import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { Workspace } from '../../daemon/paths.ts';
 import { self } from '../../daemon/process/identity.ts';
 import { FileQueue } from '../../daemon/queue/files/engine.ts';
 import type { Vetted } from '../../daemon/queue/port.ts';
 import { QUEUES } from '../../daemon/task/terms.ts';
 import { tempDir } from '../helpers/workspace.ts';
+
+beforeEach(() => {
+  vi.useFakeTimers({ toFake: ['Date'] });
+});
+afterEach(() => {
+  vi.useRealTimers();
+});
 
 const names = ['a', 'b', 'c', 'd', 'e', 'f'];
 const name = fc.constantFrom(...names);
@@ -121,8 +128,13 @@ it('reads the same, orders the same, claims the same, refuses the same', async (
       const at = Date.now() / 1000;
       try {
         for (const one of operations) {
+          // One moment for both: what passed a moment ago passes again.
+          vi.setSystemTime(performance.timeOrigin + performance.now());
           // What was written a moment ago is not kept: let a tick of the file's clock go by.
-          if (one.op === 'restart') await sleep(110);
+          if (one.op === 'restart') {
+            await sleep(110);
+            vi.setSystemTime(performance.timeOrigin + performance.now());
+          }
           for (const side of sides) {
             const there = 'name' in one && readdirSync(side.workspace.queue('incoming')).includes(`${one.name}.md`);
             if (one.op === 'write') {

@@ -9,7 +9,7 @@ import type { Queue, State } from '../../task/terms.ts';
 import type { Settlement, Task } from '../port.ts';
 import { type Durable, freePath } from './durable.ts';
 import { Intents } from './intents.ts';
-import { readRegular, readTask } from './read.ts';
+import { readRegular, readTask, UNTOUCHED } from './read.ts';
 import type { Records } from './records.ts';
 
 /** What a state takes in a file, bytes; long feedback takes more. */
@@ -94,7 +94,7 @@ export class Mover {
     const dir = dirname(path);
     const task = readTask(dir, basename(path), queue);
     // A link is never written through: its reason is what reading it says, and so is that of a huge file.
-    if (!task || !stat?.isFile() || stat.size > COPY_MAX || /symbolic link/.test(task.refusal ?? '')) return null;
+    if (!task || !stat?.isFile() || stat.size > COPY_MAX || UNTOUCHED.includes(task.refusal ?? '')) return null;
     const state: State = mergeState(this.#records.trusted(task), { ...change, queue, created_at: task.created_at });
     this.#disk.replace(path, withState(readRegular(path), state));
     if (syncDir) this.#disk.sync(dir);

@@ -58,6 +58,11 @@ export function statOf(path: string): BigIntStats | null {
   }
 }
 
+const LINK = 'the file is a symbolic link: put the file itself here';
+const NOT_READABLE = `the file may not be read by user ${process.getuid?.() ?? ''}: change its owner or its mode`;
+/** Why a file is neither read nor written; that is its reason then. */
+export const UNTOUCHED: readonly string[] = [LINK, NOT_READABLE];
+
 /** Reads one file as a task; null when it is gone or a folder. In incoming the frontmatter may name the id; elsewhere the file's name is the id. */
 export function readTask(dir: string, name: string, queue: Queue, stat = statOf(join(dir, name))): Task | null {
   if (!stat || stat.isDirectory()) return null;
@@ -67,7 +72,10 @@ export function readTask(dir: string, name: string, queue: Queue, stat = statOf(
     parsed = readParsed(path, stat);
   } catch (thrown) {
     if (errno(thrown) === 'ENOENT') return null;
-    throw thrown;
+    // Of a file that was ours already it is a fault of the machine.
+    const refuses = queue === 'incoming' || queue === 'failed';
+    if (!refuses || !['EACCES', 'EPERM'].includes(errno(thrown) ?? '')) throw thrown;
+    parsed = { ...parseTask(new Uint8Array(0)), refusal: NOT_READABLE };
   }
   const stem = stemOf(name);
   const id = queue === 'incoming' && parsed.spec.id && !parsed.refusal ? parsed.spec.id : stem;
@@ -91,7 +99,7 @@ export function readTask(dir: string, name: string, queue: Queue, stat = statOf(
 
 function readParsed(path: string, stat: BigIntStats): ParsedFile {
   const nothing = parseTask(new Uint8Array(0));
-  if (stat.isSymbolicLink()) return { ...nothing, refusal: 'the file is a symbolic link: put the file itself here' };
+  if (stat.isSymbolicLink()) return { ...nothing, refusal: LINK };
   if (!stat.isFile()) return { ...nothing, refusal: 'this is no regular file' };
   if (stat.size <= MAX_READ) return parseTask(readRegular(path));
   return { ...nothing, refusal: tooLarge(Number(stat.size)), state: stateOfHead(readRegular(path, HEAD)) };
