@@ -10,7 +10,7 @@ import { now } from './clock.ts';
 import { messageOf, TowpathError } from './errors.ts';
 import { accept as acceptResult, inTree } from './gate/accept.ts';
 import { close, turnBack } from './gate/gate.ts';
-import { openHelpers } from './gate/helper.ts';
+import { openHelpers } from './gate/helpers/helper.ts';
 import { endTree } from './process/end.ts';
 import type { Settlement, Task } from './queue/port.ts';
 import { FRESH } from './task/state.ts';

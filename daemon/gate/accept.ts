@@ -9,7 +9,7 @@ import type { StateChange } from '../task/terms.ts';
 import { acceptTree } from '../worktree/tree.ts';
 import { breakDown, isPlan } from './breakdown.ts';
 import { handIn, leadsTo } from './hand-in.ts';
-import { takeOff } from './trial.ts';
+import { takeOff } from './trials/trial.ts';
 
 /**
  * Moves a task from provisional/ to done/, or hands it on to be merged or offered; a plan is carried out. Every step may be done again. Throws GitProblem

@@ -13,8 +13,8 @@ import type { Division, Part } from '../task/breakdown.ts';
 import { DEFAULT_ROLE, type TaskSpec } from '../task/terms.ts';
 import { dropBranch } from '../worktree/refs.ts';
 import { removeWorktree } from '../worktree/salvage.ts';
-import { freeId } from './helper.ts';
-import { standIn } from './stand-in.ts';
+import { freeId } from './helpers/helper.ts';
+import { standIn } from './helpers/stand-in.ts';
 
 /** Whether acceptance of a task means that its plan is carried out. */
 export function isPlan({ workspace }: Pick<Context, 'workspace'>, task: Task): boolean {

@@ -3,7 +3,7 @@ import type { Work } from '../attempt/work.ts';
 import type { Task } from '../queue/port.ts';
 import { fenced } from '../task/fence.ts';
 import { changes, diff } from '../worktree/commit.ts';
-import { commitOf } from './helper.ts';
+import { commitOf } from './helpers/helper.ts';
 
 export interface Change {
   from: string;

@@ -15,11 +15,11 @@ import { GitProblem } from '../worktree/git.ts';
 import { applyTree, unapplyTree } from '../worktree/tree.ts';
 import { restoreWorktree } from '../worktree/worktree.ts';
 import { accept } from './accept.ts';
-import type { Waiting } from './helper.ts';
+import type { Waiting } from './helpers/helper.ts';
 import { type Judged, prove } from './prove.ts';
-import { review, standing } from './review.ts';
-import { isTested, untested } from './tests.ts';
-import { takeOff } from './trial.ts';
+import { review, standing } from './review/review.ts';
+import { isTested, untested } from './trials/tests.ts';
+import { takeOff } from './trials/trial.ts';
 
 /** Takes a task in provisional/ to done/, back to incoming/, to failed/ or blocked/, or leaves it there to be reviewed. */
 export async function gate(ctx: Context, found: Task, signal: AbortSignal): Promise<Task | null> {

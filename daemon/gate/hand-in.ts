@@ -8,7 +8,7 @@ import { helpOf } from '../queue/files/subtasks.ts';
 import type { Task } from '../queue/port.ts';
 import type { OnAccept } from '../task/terms.ts';
 import { tipOf } from '../worktree/land.ts';
-import { takeOff } from './trial.ts';
+import { takeOff } from './trials/trial.ts';
 
 /** What acceptance leads to: only a branch with work on it can be merged or offered, and a review's never is. */
 export function leadsTo({ workspace, settings }: Pick<Context, 'workspace' | 'settings'>, task: Task): OnAccept {

@@ -8,9 +8,9 @@ import type { Task } from '../queue/port.ts';
 import { redactAll } from '../secrets.ts';
 import { changes } from '../worktree/commit.ts';
 import { checkFeedback, commandText, type Evidence, runChecks, type ToRun } from './checks.ts';
-import { filedFix, fileFix, tryFix } from './fix.ts';
-import { runOf, type Waiting, waitFor } from './helper.ts';
-import { bringTests, failedTests, fileTests, isTested, type Standing, severe } from './tests.ts';
+import { runOf, type Waiting, waitFor } from './helpers/helper.ts';
+import { filedFix, fileFix, tryFix } from './trials/fix.ts';
+import { bringTests, failedTests, fileTests, isTested, type Standing, severe } from './trials/tests.ts';
 
 /** What is judged: a result, where it lies, and what it comes to once something was put on top of it. */
 export interface Judged {

@@ -6,7 +6,7 @@ import { answered } from '../attempt/question.ts';
 import { readWork } from '../attempt/work.ts';
 import { formatDuration, now } from '../clock.ts';
 import { isBeingAccepted } from '../gate/accept.ts';
-import { helpersOver } from '../gate/helper.ts';
+import { helpersOver } from '../gate/helpers/helper.ts';
 import { findCycle } from '../queue/dependencies.ts';
 import { isTaskName, stemOf } from '../queue/files/read.ts';
 import type { Choice, Task } from '../queue/port.ts';

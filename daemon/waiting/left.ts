@@ -1,6 +1,6 @@
 // What is left in the end: why the first of them wait, whether all wait as they should, and whether any came to a bad end.
-import type { Place } from '../gate/helper.ts';
-import { isPast } from '../gate/past.ts';
+import type { Place } from '../gate/helpers/helper.ts';
+import { isPast } from '../gate/helpers/past.ts';
 import type { Intake } from '../queue/files/intake.ts';
 import { someTaskNames, stemOf } from '../queue/files/read.ts';
 import type { Choice } from '../queue/port.ts';

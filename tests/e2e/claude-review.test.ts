@@ -1,7 +1,7 @@
 // The real Claude Code CLI as worker, as reviewer and as tester, against one scripted model: rejected, mended, accepted; tested.
 import { rmSync } from 'node:fs';
 import { expect, test } from 'vitest';
-import type { Opinion } from '../../daemon/gate/opinions.ts';
+import type { Opinion } from '../../daemon/gate/helpers/opinions.ts';
 import type { TaskJson } from '../../daemon/task/terms.ts';
 import { startModelServer } from '../fakes/model-server.ts';
 import { AgentScene } from '../helpers/agent-e2e.ts';

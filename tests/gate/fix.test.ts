@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { keepTests, testsCommit } from '../../daemon/attempt/tests.ts';
 import { readWork, type Work, writeWork } from '../../daemon/attempt/work.ts';
 import { Events } from '../../daemon/events.ts';
-import { takeOff } from '../../daemon/gate/trial.ts';
+import { takeOff } from '../../daemon/gate/trials/trial.ts';
 import { Workspace } from '../../daemon/paths.ts';
 import type { Task } from '../../daemon/queue/port.ts';
 import { settingsSchema } from '../../daemon/settings.ts';

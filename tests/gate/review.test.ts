@@ -1,7 +1,7 @@
 // The pure parts of review by agents: who is meant, what fits, and the words for reviewer and author.
 import { describe, expect, it } from 'vitest';
 import { DIFF_BYTES } from '../../daemon/gate/change.ts';
-import { type Reviewed, reviewText } from '../../daemon/gate/review-text.ts';
+import { type Reviewed, reviewText } from '../../daemon/gate/review/text.ts';
 import { judgeAnswer } from '../../daemon/task/answer.ts';
 import { fenced } from '../../daemon/task/fence.ts';
 import { parseTask } from '../../daemon/task/file.ts';

@@ -1,6 +1,6 @@
 // A workspace whose reviewing agents are scripts, one a role; each of their runs is noted with its prompt.
 import { existsSync, readFileSync } from 'node:fs';
-import type { Opinion } from '../../daemon/gate/opinions.ts';
+import type { Opinion } from '../../daemon/gate/helpers/opinions.ts';
 import type { TaskJson } from '../../daemon/task/terms.ts';
 import { type TestWorkspace, workspaces } from './workspace.ts';
 

@@ -2,7 +2,7 @@
 import { plannedIn } from '../../attempt/breakdown.ts';
 import { readDivided } from '../../attempt/divided.ts';
 import { TowpathError } from '../../errors.ts';
-import { type Opinion, opinionsOn, type Patch, patchesOf } from '../../gate/opinions.ts';
+import { type Opinion, opinionsOn, type Patch, patchesOf } from '../../gate/helpers/opinions.ts';
 import type { Attempt, Ledger } from '../../ledger/ledger.ts';
 import type { Workspace } from '../../paths.ts';
 import { readLock } from '../../queue/files/lock.ts';

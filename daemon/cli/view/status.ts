@@ -3,7 +3,7 @@ import type { Reader } from '../../agents/port.ts';
 import { liveInfo } from '../../api/info.ts';
 import { epochMs, startOfDay } from '../../clock.ts';
 import type { LoadedSettings } from '../../config.ts';
-import { heldHelpers, isPast } from '../../gate/past.ts';
+import { heldHelpers, isPast } from '../../gate/helpers/past.ts';
 import type { DaemonInfo } from '../../hold.ts';
 import type { Ledger } from '../../ledger/ledger.ts';
 import { Limits, onTrial } from '../../limits.ts';

@@ -8,7 +8,7 @@ import { readRun } from '../../attempt/record.ts';
 import { readJson, readWork, type Work, writeJson } from '../../attempt/work.ts';
 import type { Task } from '../../queue/port.ts';
 import type { Brought } from '../checks.ts';
-import { broughtTo } from '../kept.ts';
+import { broughtTo } from '../helpers/kept.ts';
 
 /** Where a train goes: one at a time for each repository and base branch. */
 export interface Line {

@@ -1,10 +1,10 @@
 // How far a patch or tests have come that were put on top of a task's work: `trials.json` in the folder of the task's runs.
 import { join } from 'node:path';
-import type { Context } from '../attempt/context.ts';
-import { readJson, writeJson } from '../attempt/work.ts';
-import { filedBy, helpOf } from '../queue/files/subtasks.ts';
-import type { Task } from '../queue/port.ts';
-import type { Brought } from './checks.ts';
+import type { Context } from '../../attempt/context.ts';
+import { readJson, writeJson } from '../../attempt/work.ts';
+import { filedBy, helpOf } from '../../queue/files/subtasks.ts';
+import type { Task } from '../../queue/port.ts';
+import type { Brought } from '../checks.ts';
 import { type Place, runOf } from './helper.ts';
 
 /** What is kept of each, by its task's id. */

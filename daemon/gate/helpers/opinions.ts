@@ -1,11 +1,11 @@
 // What the reviews, the tests and the patches of a task came to: found by what was privately written down when they were filed, read from their runs.
 import { join } from 'node:path';
-import { DISCARDED_FILE } from '../attempt/record.ts';
-import { readJson } from '../attempt/work.ts';
-import { filedBy, helpOf } from '../queue/files/subtasks.ts';
-import { REVIEW_SCHEMA, type Verdict, verdictOf } from '../task/review.ts';
-import type { Queue } from '../task/terms.ts';
-import { TEST_SCHEMA, testedOf } from '../task/test.ts';
+import { DISCARDED_FILE } from '../../attempt/record.ts';
+import { readJson } from '../../attempt/work.ts';
+import { filedBy, helpOf } from '../../queue/files/subtasks.ts';
+import { REVIEW_SCHEMA, type Verdict, verdictOf } from '../../task/review.ts';
+import type { Queue } from '../../task/terms.ts';
+import { TEST_SCHEMA, testedOf } from '../../task/test.ts';
 import { bySchema, type End, endOf, type Place, runOf } from './helper.ts';
 import { allKept, type Kept } from './kept.ts';
 

@@ -1,14 +1,14 @@
 // The tasks that a gate files for agents, reviews, fixes and tests: filed once under a name of their own, and what they came to.
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Context } from '../attempt/context.ts';
-import { readVerdict } from '../attempt/record.ts';
-import type { Work } from '../attempt/work.ts';
-import { filedBy, HELPS, type Help, helpOf, keepOrigin, parentOf } from '../queue/files/subtasks.ts';
-import { taskText } from '../queue/polled.ts';
-import type { QueuePort, Task } from '../queue/port.ts';
-import { redact } from '../secrets.ts';
-import { type Judged, judgeAnswer, type Schema } from '../task/answer.ts';
+import type { Context } from '../../attempt/context.ts';
+import { readVerdict } from '../../attempt/record.ts';
+import type { Work } from '../../attempt/work.ts';
+import { filedBy, HELPS, type Help, helpOf, keepOrigin, parentOf } from '../../queue/files/subtasks.ts';
+import { taskText } from '../../queue/polled.ts';
+import type { QueuePort, Task } from '../../queue/port.ts';
+import { redact } from '../../secrets.ts';
+import { type Judged, judgeAnswer, type Schema } from '../../task/answer.ts';
 import { standIn } from './stand-in.ts';
 
 export type Place = Pick<Context, 'workspace'> & { queue: Pick<QueuePort, 'get'> };

@@ -1,17 +1,17 @@
 // A failed check is answered by an agent's patch: judged, put on top of the work, checked, and taken back exactly when it does not help.
-import type { Context } from '../attempt/context.ts';
-import type { Plan } from '../attempt/plan.ts';
-import { protectedFiles } from '../attempt/protect.ts';
-import type { Work } from '../attempt/work.ts';
-import type { Task } from '../queue/port.ts';
-import { FIXER, type Fix, fixProblem, judgeFix, patchHash } from '../task/fix.ts';
-import { patchCommit } from '../worktree/patch.ts';
-import { changeOf } from './change.ts';
-import { type Brought, type Evidence, NOT_FOUND, type ToRun } from './checks.ts';
-import { fixText } from './fix-text.ts';
+import type { Context } from '../../attempt/context.ts';
+import type { Plan } from '../../attempt/plan.ts';
+import { protectedFiles } from '../../attempt/protect.ts';
+import type { Work } from '../../attempt/work.ts';
+import type { Task } from '../../queue/port.ts';
+import { FIXER, type Fix, fixProblem, judgeFix, patchHash } from '../../task/fix.ts';
+import { patchCommit } from '../../worktree/patch.ts';
+import { changeOf } from '../change.ts';
+import { type Brought, type Evidence, NOT_FOUND, type ToRun } from '../checks.ts';
+import { commitOf, endOf, fileHelper, runOf, type Waiting, waitFor } from '../helpers/helper.ts';
+import { allKept, keep } from '../helpers/kept.ts';
 import { groundOf } from './ground.ts';
-import { commitOf, endOf, fileHelper, runOf, type Waiting, waitFor } from './helper.ts';
-import { allKept, keep } from './kept.ts';
+import { fixText } from './text.ts';
 import { allowedTo, filedTrial, signed, stay, type Trial } from './trial.ts';
 
 /** Of what a command printed, characters. */

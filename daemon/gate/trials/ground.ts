@@ -1,13 +1,13 @@
 // Where a trial is put on top of a task's work and taken off again: the worktree, or for a minor task the repository's own tree.
-import type { Context } from '../attempt/context.ts';
-import { readWork, type Work, writeWork } from '../attempt/work.ts';
-import type { Task } from '../queue/port.ts';
-import { changes } from '../worktree/commit.ts';
-import { GitProblem, git } from '../worktree/git.ts';
-import { treeOf } from '../worktree/objects.ts';
-import { moveTo } from '../worktree/patch.ts';
-import { replaceTree, withTop } from '../worktree/tree.ts';
-import { regainWorktree } from '../worktree/worktree.ts';
+import type { Context } from '../../attempt/context.ts';
+import { readWork, type Work, writeWork } from '../../attempt/work.ts';
+import type { Task } from '../../queue/port.ts';
+import { changes } from '../../worktree/commit.ts';
+import { GitProblem, git } from '../../worktree/git.ts';
+import { treeOf } from '../../worktree/objects.ts';
+import { moveTo } from '../../worktree/patch.ts';
+import { replaceTree, withTop } from '../../worktree/tree.ts';
+import { regainWorktree } from '../../worktree/worktree.ts';
 import { clear, type Trial, takeOff } from './trial.ts';
 
 export interface Ground {

@@ -1,9 +1,9 @@
 // Who does what a gate files where nobody is named for it and no agent is found: the agent that did the work.
-import { AgentRegistry } from '../agents/registry.ts';
-import type { Context } from '../attempt/context.ts';
-import { agentNameOf } from '../attempt/who.ts';
-import type { Task } from '../queue/port.ts';
-import { readRole } from '../roles/role.ts';
+import { AgentRegistry } from '../../agents/registry.ts';
+import type { Context } from '../../attempt/context.ts';
+import { agentNameOf } from '../../attempt/who.ts';
+import type { Task } from '../../queue/port.ts';
+import { readRole } from '../../roles/role.ts';
 
 /** The name for `agent:` of a task of this role that is filed for another; undefined where settings, role or `auto` have one, or none can stand in. */
 export async function standIn(

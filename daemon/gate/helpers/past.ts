@@ -1,7 +1,7 @@
 // Whether anybody still waits for a task that Towpath has filed, and which of them are held: light, for whoever only looks.
-import { isReplaced } from '../attempt/divided.ts';
-import { helpOf } from '../queue/files/subtasks.ts';
-import type { Task } from '../queue/port.ts';
+import { isReplaced } from '../../attempt/divided.ts';
+import { helpOf } from '../../queue/files/subtasks.ts';
+import type { Task } from '../../queue/port.ts';
 import type { Place } from './helper.ts';
 
 /** Whether nobody waits any more for a helper, or for a subtask whose plan was made anew: what it came to is told of the task that it was filed for. */

@@ -1,16 +1,16 @@
 // What a helper has made, a patch or tests, is put on top of a task's work: with a record of how far that has come, so that nothing is done twice.
-import type { Context } from '../attempt/context.ts';
-import { readRun } from '../attempt/record.ts';
-import { keepWork, readWork, type Work, writeWork } from '../attempt/work.ts';
-import { filedBy, type Help, helpOf } from '../queue/files/subtasks.ts';
-import type { Task } from '../queue/port.ts';
-import { GitProblem, git } from '../worktree/git.ts';
-import { shaOf } from '../worktree/refs.ts';
-import { salvage } from '../worktree/salvage.ts';
-import { recapture, replaceTree } from '../worktree/tree.ts';
-import { restoreWorktree } from '../worktree/worktree.ts';
-import { ANY, endOf, runOf } from './helper.ts';
-import { allKept, type Kept, keep } from './kept.ts';
+import type { Context } from '../../attempt/context.ts';
+import { readRun } from '../../attempt/record.ts';
+import { keepWork, readWork, type Work, writeWork } from '../../attempt/work.ts';
+import { filedBy, type Help, helpOf } from '../../queue/files/subtasks.ts';
+import type { Task } from '../../queue/port.ts';
+import { GitProblem, git } from '../../worktree/git.ts';
+import { shaOf } from '../../worktree/refs.ts';
+import { salvage } from '../../worktree/salvage.ts';
+import { recapture, replaceTree } from '../../worktree/tree.ts';
+import { restoreWorktree } from '../../worktree/worktree.ts';
+import { ANY, endOf, runOf } from '../helpers/helper.ts';
+import { allKept, type Kept, keep } from '../helpers/kept.ts';
 
 /** What was filed for the last run of a task. */
 export interface Trial extends Help {

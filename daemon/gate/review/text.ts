@@ -1,8 +1,8 @@
 // What an agent is given to read that reviews or tests a result: the task, the diff, the evidence of the checks, earlier feedback.
-import { fenced } from '../task/fence.ts';
-import type { Feedback } from '../task/terms.ts';
-import { type Change, changeText } from './change.ts';
-import { commandText, type Evidence } from './checks.ts';
+import { fenced } from '../../task/fence.ts';
+import type { Feedback } from '../../task/terms.ts';
+import { type Change, changeText } from '../change.ts';
+import { commandText, type Evidence } from '../checks.ts';
 
 export interface Reviewed {
   id: string;

@@ -1,8 +1,8 @@
 // What an agent is given to read that mends failed checks: what failed, the task, the change.
-import { fenced } from '../task/fence.ts';
-import { type Change, changeText } from './change.ts';
-import { commandText, type Evidence } from './checks.ts';
-import { taskBlock } from './review-text.ts';
+import { fenced } from '../../task/fence.ts';
+import { type Change, changeText } from '../change.ts';
+import { commandText, type Evidence } from '../checks.ts';
+import { taskBlock } from '../review/text.ts';
 
 export interface ToMend {
   id: string;

@@ -1,19 +1,19 @@
 // Review by agents: one task for each reviewer is filed once all else has passed, and what they came to is the gate's answer.
 import { join } from 'node:path';
-import { plannedIn } from '../attempt/breakdown.ts';
-import type { Context } from '../attempt/context.ts';
-import { type Ending, failure } from '../attempt/ending.ts';
-import type { Plan } from '../attempt/plan.ts';
-import { readJson, type Work } from '../attempt/work.ts';
-import type { Task } from '../queue/port.ts';
-import { divisionText } from '../task/breakdown.ts';
-import { reviewFeedback } from '../task/review.ts';
-import { isPlan } from './breakdown.ts';
-import { changeOf } from './change.ts';
-import type { Evidence } from './checks.ts';
-import { commitOf, fileHelper, runOf, type Waiting } from './helper.ts';
-import { type Opinion, opinionsOn } from './opinions.ts';
-import { type Reviewed, reviewText } from './review-text.ts';
+import { plannedIn } from '../../attempt/breakdown.ts';
+import type { Context } from '../../attempt/context.ts';
+import { type Ending, failure } from '../../attempt/ending.ts';
+import type { Plan } from '../../attempt/plan.ts';
+import { readJson, type Work } from '../../attempt/work.ts';
+import type { Task } from '../../queue/port.ts';
+import { divisionText } from '../../task/breakdown.ts';
+import { reviewFeedback } from '../../task/review.ts';
+import { isPlan } from '../breakdown.ts';
+import { changeOf } from '../change.ts';
+import type { Evidence } from '../checks.ts';
+import { commitOf, fileHelper, runOf, type Waiting } from '../helpers/helper.ts';
+import { type Opinion, opinionsOn } from '../helpers/opinions.ts';
+import { type Reviewed, reviewText } from './text.ts';
 
 /** The reviews of what a task has now; those of an earlier run or another commit say nothing of it. */
 export async function standing(ctx: Context, task: Task, work: Work | null): Promise<Opinion[]> {

@@ -1,17 +1,17 @@
 // A tester's word is measured: the tests that it wrote are put on top of the work, and its commands are run beside the checks.
-import type { Context } from '../attempt/context.ts';
-import { type Ending, failure } from '../attempt/ending.ts';
-import type { Plan } from '../attempt/plan.ts';
-import { testsCommit } from '../attempt/tests.ts';
-import type { Work } from '../attempt/work.ts';
-import type { Task } from '../queue/port.ts';
-import { findingLines, reviewFeedback } from '../task/review.ts';
-import { isSevere, TEST_SCHEMA, TESTER, type Tested, testedOf } from '../task/test.ts';
-import { moveTo } from '../worktree/patch.ts';
-import { bySchema, commitOf, endOf, fileHelper, runOf, type Waiting, waitFor } from './helper.ts';
-import { keep } from './kept.ts';
-import { readingOf } from './review.ts';
-import { testText } from './review-text.ts';
+import type { Context } from '../../attempt/context.ts';
+import { type Ending, failure } from '../../attempt/ending.ts';
+import type { Plan } from '../../attempt/plan.ts';
+import { testsCommit } from '../../attempt/tests.ts';
+import type { Work } from '../../attempt/work.ts';
+import type { Task } from '../../queue/port.ts';
+import { findingLines, reviewFeedback } from '../../task/review.ts';
+import { isSevere, TEST_SCHEMA, TESTER, type Tested, testedOf } from '../../task/test.ts';
+import { moveTo } from '../../worktree/patch.ts';
+import { bySchema, commitOf, endOf, fileHelper, runOf, type Waiting, waitFor } from '../helpers/helper.ts';
+import { keep } from '../helpers/kept.ts';
+import { readingOf } from '../review/review.ts';
+import { testText } from '../review/text.ts';
 import { allowedTo, clear, filedTrial, signed, stay, type Trial } from './trial.ts';
 
 /** Whether a tester brings evidence to it; where there is no worktree it reviews, and so it does with a plan. */
