@@ -95,11 +95,12 @@ function goesOn({ workspace, daemon }: Opened, { id, state }: Task): string {
 const heldBy = ({ owner }: Lock): string => `it is claimed by ${owner.host} (pid ${owner.pid})`;
 
 /** A lock that nobody has taken away yet, although its task lies in incoming. */
-function lockReason({ workspace }: Opened, id: string): string | null {
+function lockReason({ workspace, daemon }: Opened, id: string): string | null {
   const lock = readLock(workspace.lock(id));
   if (lock === null) return null;
   const file = `queues/claimed/${id}.lock.json`;
-  if (lock !== 'unreadable') return `${heldBy(lock)} by ${file}`;
+  if (lock !== 'unreadable')
+    return `${heldBy(lock)} by ${file}${daemon ? '' : ', and no daemon runs: "towpath start" looks closer'}`;
   return `${file} cannot be read, so it counts as held: the daemon looks closer when it starts`;
 }
 

@@ -283,6 +283,14 @@ it('why tells of a lock that stands in the way', () => {
   ws.drop('held', any());
   writeFileSync(ws.path('queues/claimed/held.lock.json'), '{');
   expect(ws.run(['why', 'held']).stdout).toContain('held.lock.json cannot be read, so it counts as held');
+  const who = { host: 'here', boot_id: 'b', pid: 7, started: '1' };
+  const at = '2026-01-01T00:00:00Z';
+  const lock = { version: 1, task: 'held', attempt: 1, epoch: 1, phase: 'execute', owner: who, agent: null };
+  const rest = { repo: null, worktree: null, branch: null, claimed_at: at, heartbeat_at: at };
+  writeFileSync(ws.path('queues/claimed/held.lock.json'), JSON.stringify({ ...lock, ...rest }));
+  expect(ws.run(['why', 'held']).stdout).toBe(
+    'it is claimed by here (pid 7) by queues/claimed/held.lock.json, and no daemon runs: "towpath start" looks closer\n',
+  );
 });
 
 it('enqueue takes nothing that this workspace can never run, without a daemon too', () => {
