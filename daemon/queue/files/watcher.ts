@@ -27,7 +27,13 @@ export async function watchQueues(
     try {
       // Only one that is gone by itself: with all of them gone the disk is, and nothing may be made in its place.
       if (!inode && QUEUES.some((other) => existsSync(workspace.queue(other)))) mkdirSync(dir);
-      const watcher = watch(dir, (_event, name) => onHint({ queue, ...(name ? { name } : {}) }));
+      const watcher = watch(dir, (event, name) => {
+        // The folder itself went away; one that is made in its place may be given its very inode.
+        if (event === 'rename' && name === queue) {
+          bare.set(queue, { watcher, inode: 0 });
+          arm(queue);
+        } else onHint({ queue, ...(name ? { name } : {}) });
+      });
       watcher.on('error', () => {
         bare.set(queue, { watcher: null, inode: 0 });
       });
